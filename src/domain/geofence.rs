@@ -1,0 +1,53 @@
+//! A place: a shape on the map, and optionally beacons and codes that stand for it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    checkin::BeaconId,
+    ids::{BrandId, GeofenceId, SetName},
+};
+use crate::geo::Shape;
+
+/// A geofence as it was uploaded, validated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Geofence {
+    /// Its identity, unique in the workspace.
+    #[serde(flatten)]
+    pub id: GeofenceId,
+    /// The uploaded file that it came with.
+    pub set: SetName,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where it is.
+    pub shape: Shape,
+    /// A disabled one is kept and matches nothing.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub enabled: bool,
+    /// The merchant it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<BrandId>,
+    /// Beacons that stand for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beacons: Vec<BeaconId>,
+    /// Codes (printed at the door, on a cup) that stand for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<String>,
+    /// The owner's own fields; they come back in events and templates.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if hands a reference"
+)]
+fn is_yes(value: &bool) -> bool {
+    *value
+}

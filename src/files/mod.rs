@@ -1,0 +1,1 @@
+//! Geofence files: read, linted, compared.

@@ -1,0 +1,7 @@
+//! Beckon turns "this customer is here, now" into one well-chosen push.
+
+pub mod domain;
+pub mod engine;
+pub mod files;
+pub mod geo;
+pub mod push;

@@ -1,0 +1,1 @@
+//! The providers: APNs and FCM, and a strict stand-in for both.
