@@ -1,7 +1,17 @@
 //! The rules of the house's business, pure: no async, no I/O, no clock, no environment.
 
+pub mod audience;
+pub mod campaign;
+pub mod catalogue;
 pub mod checkin;
+pub mod customer;
+pub mod decide;
 pub mod delivery;
+pub mod event;
 pub mod geofence;
 pub mod ids;
+pub mod json_reader;
+pub mod message;
+pub mod presence;
+pub mod record;
 pub mod time;

@@ -1,10 +1,14 @@
-//! What the engine asks of the outside.
+//! What the engine asks of the outside: a clock, a store, a sender of pushes.
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::domain::{
-    delivery::{Outcome, Push},
+    campaign::Campaign,
+    delivery::{Delivery, DeliveryState, Outcome, Push},
+    event::{Event, Fact, OutsideEvent},
+    geofence::Geofence,
+    ids::{CampaignId, CauseId, DeliveryId, DeviceId, SetName, SubjectId, Topic, UserId, WorkspaceId},
     time::Timestamp,
 };
 
@@ -19,4 +23,297 @@ pub trait Clock: Send + Sync {
 pub trait PushSender: Send + Sync {
     /// Makes one request and says what it came to. Ends by `deadline`, whatever the peer does.
     async fn send(&self, push: &Push, deadline: Instant) -> Outcome;
+}
+
+/// Why the store did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// It can't promise anything now: disk full, closed, overloaded. Trying again later may help.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What it holds makes no sense to this Beckon.
+    #[error("the store holds what this Beckon can't read: {0}")]
+    Damaged(String),
+}
+
+/// A record as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Counted up at each commit, from 1.
+    pub version: u64,
+    /// The form of `bytes`.
+    pub schema: u8,
+    /// The encoded record.
+    pub bytes: Vec<u8>,
+}
+
+/// Everything that one step changes, done as a whole or not at all: if the record still has `expected`, it is swapped
+/// and the rest is appended.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Tenant.
+    pub workspace: WorkspaceId,
+    /// Whose record.
+    pub subject: SubjectId,
+    /// The version that was read; 0: there was none.
+    pub expected: u64,
+    /// Schema and bytes of the new record; `None` deletes it.
+    pub record: Option<(u8, Vec<u8>)>,
+    /// New rows of the outbox.
+    pub deliveries: Vec<Delivery>,
+    /// What happened, with the input that caused it.
+    pub facts: Vec<(Option<CauseId>, Fact)>,
+    /// Devices that belong to this subject from now on.
+    pub claims: Vec<DeviceId>,
+    /// Devices that no longer do, if they still did.
+    pub releases: Vec<DeviceId>,
+    /// Topics that the customer follows from now on.
+    pub follows: Vec<Topic>,
+    /// Topics no longer followed.
+    pub unfollows: Vec<Topic>,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Done and durable; the record has this version now.
+    Done(u64),
+    /// Another one was first; read again.
+    Conflict,
+}
+
+/// A row of the outbox that this worker may work on until the lease runs out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leased {
+    /// What to send.
+    pub delivery: Delivery,
+    /// Requests begun so far.
+    pub attempts: u32,
+    /// A request was begun and its end never written: it may have arrived.
+    pub in_doubt: bool,
+}
+
+/// What a leased row comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// Which.
+    pub delivery: DeliveryId,
+    /// Tenant, for the fact.
+    pub workspace: WorkspaceId,
+    /// Customer, for the fact.
+    pub subject: SubjectId,
+    /// Its state from now on.
+    pub state: DeliveryState,
+    /// Requests begun so far.
+    pub attempts: u32,
+    /// When to look at it again, for [`DeliveryState::Queued`].
+    pub due_at: Timestamp,
+    /// When this was found.
+    pub at: Timestamp,
+    /// Why, in the provider's or our own words.
+    pub reason: Option<String>,
+}
+
+/// A delivery as people look at it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveryRow {
+    /// What was decided.
+    pub delivery: Delivery,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Requests begun so far.
+    pub attempts: u32,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it stands there.
+    pub reason: Option<String>,
+}
+
+/// Which deliveries to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// Of one customer.
+    pub user: Option<UserId>,
+    /// Of one campaign.
+    pub campaign: Option<CampaignId>,
+    /// In one state.
+    pub state: Option<DeliveryState>,
+    /// Older than this one: the last of the page before.
+    pub before: Option<(Timestamp, DeliveryId)>,
+}
+
+/// An outside event that is being told to those it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FanOut {
+    /// Tenant.
+    pub workspace: WorkspaceId,
+    /// What happened.
+    pub event: OutsideEvent,
+    /// The last customer who was told.
+    pub after: Option<SubjectId>,
+}
+
+/// Records, outbox and facts: what every check-in touches.
+#[async_trait]
+pub trait HotStore: Send + Sync {
+    /// Reads records; `None` where there is none.
+    async fn load(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<StoredRecord>>, StoreError>;
+    /// Whose devices these are.
+    async fn subjects_of(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, StoreError>;
+    /// Tries each commit for itself; all that are done are durable when this returns.
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+    /// The events that an earlier input brought about.
+    async fn events_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        cause: &CauseId,
+    ) -> Result<Vec<Event>, StoreError>;
+
+    /// Takes up to `limit` due rows; they are nobody else's until `until`.
+    async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError>;
+    /// Notes that a request is about to be made (queued or in doubt -> sending), durably. False where the lease was lost.
+    async fn begin_attempts(&self, attempts: Vec<(DeliveryId, u32)>) -> Result<Vec<bool>, StoreError>;
+    /// Writes what leased rows came to.
+    async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError>;
+    /// When the next row of the outbox is due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// How many rows of the outbox have not ended.
+    async fn outbox_depth(&self) -> Result<u64, StoreError>;
+    /// One delivery.
+    async fn delivery(&self, workspace: &WorkspaceId, id: DeliveryId) -> Result<Option<DeliveryRow>, StoreError>;
+    /// Deliveries, newest first.
+    async fn deliveries(
+        &self,
+        workspace: &WorkspaceId,
+        filter: DeliveryFilter,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    /// Keeps an outside event until everybody whom it is about was told. False when it is known already.
+    async fn put_event(&self, workspace: &WorkspaceId, event: &OutsideEvent, at: Timestamp)
+    -> Result<bool, StoreError>;
+    /// Events that have not reached everybody yet.
+    async fn pending_events(&self, limit: usize) -> Result<Vec<FanOut>, StoreError>;
+    /// Notes how far an event has come; `None`: it has reached everybody.
+    async fn advance_event(
+        &self,
+        workspace: &WorkspaceId,
+        event: &CauseId,
+        after: Option<&SubjectId>,
+    ) -> Result<(), StoreError>;
+    /// Followers of a topic in a stable order, from the one after `after`.
+    async fn followers(
+        &self,
+        workspace: &WorkspaceId,
+        topic: &Topic,
+        after: Option<&SubjectId>,
+        limit: usize,
+    ) -> Result<Vec<SubjectId>, StoreError>;
+    /// How many follow a topic.
+    async fn count_followers(&self, workspace: &WorkspaceId, topic: &Topic) -> Result<u64, StoreError>;
+
+    /// A trivial durable write, for readiness.
+    async fn ping(&self) -> Result<(), StoreError>;
+    /// Writes out what is queued and closes.
+    async fn close(&self);
+}
+
+/// What kind of key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// For apps: may ship inside them.
+    Publishable,
+    /// Reads.
+    Viewer,
+    /// Reads and writes geofences, campaigns and customers.
+    Marketer,
+    /// Also operates.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+/// An API key. The secret itself is never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Names it in lists.
+    pub id: String,
+    /// SHA-256 of the secret.
+    pub hash: [u8; 32],
+    /// Tenant.
+    pub workspace: WorkspaceId,
+    /// What it may do.
+    pub role: Role,
+    /// What people call it.
+    pub name: String,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// A geofence set as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetSummary {
+    /// Its name.
+    pub set: SetName,
+    /// Counted up at each upload.
+    pub version: u32,
+    /// How many geofences.
+    pub count: u64,
+    /// When it was uploaded.
+    pub updated_at: Timestamp,
+}
+
+/// Catalogue and keys: what people change now and then.
+#[async_trait]
+pub trait ControlStore: Send + Sync {
+    /// Every workspace that holds anything.
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
+    /// The geofences of every set.
+    async fn load_geofences(&self, workspace: &WorkspaceId) -> Result<Vec<Geofence>, StoreError>;
+    /// The geofences of one set; `None` when there is no such set.
+    async fn load_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Option<Vec<Geofence>>, StoreError>;
+    /// Lists the sets.
+    async fn list_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError>;
+    /// Replaces a set as a whole; its new version.
+    async fn put_set(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        geofences: Vec<Geofence>,
+        at: Timestamp,
+    ) -> Result<u32, StoreError>;
+    /// Removes a set; false when there was none.
+    async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError>;
+
+    /// Every campaign with its document.
+    async fn load_campaigns(&self, workspace: &WorkspaceId) -> Result<Vec<(Campaign, serde_json::Value)>, StoreError>;
+    /// Writes a campaign's document; its new version.
+    async fn put_campaign(
+        &self,
+        workspace: &WorkspaceId,
+        id: &CampaignId,
+        document: &serde_json::Value,
+        at: Timestamp,
+    ) -> Result<u32, StoreError>;
+    /// Removes a campaign; false when there was none.
+    async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError>;
+
+    /// Every key of every workspace.
+    async fn load_keys(&self) -> Result<Vec<ApiKey>, StoreError>;
+    /// Adds a key.
+    async fn put_key(&self, key: ApiKey) -> Result<(), StoreError>;
+    /// Removes a key; false when there was none.
+    async fn delete_key(&self, workspace: &WorkspaceId, id: &str) -> Result<bool, StoreError>;
+    /// The installation's secret, from which device tokens are signed; `fresh` is kept when there was none.
+    async fn installation_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
 }

@@ -14,3 +14,19 @@ pub struct Position {
 /// A circle or polygons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shape;
+impl Shape {
+    pub fn enclosing_circle(&self) -> (Position, f64) {
+        todo!()
+    }
+    pub fn signed_distance_m(&self, _: Position) -> f64 {
+        todo!()
+    }
+}
+#[derive(Default)]
+pub struct GeofenceIndex;
+impl GeofenceIndex {
+    pub fn build<'a>(_: impl Iterator<Item = &'a Shape>) -> Self {
+        todo!()
+    }
+    pub fn containing(&self, _: Position, _: &mut Vec<u32>) {}
+}

@@ -1,0 +1,341 @@
+//! When a campaign speaks, to whom, with which offer and how often.
+
+use serde_json::Value;
+
+use super::{
+    audience::Rule,
+    delivery::TriggerKind,
+    geofence::Geofence,
+    ids::{BrandId, CampaignId, ExternalId, SetName, Tag, Topic},
+    json_reader::{Node, Refusal},
+    message::Messages,
+    time::DurationMs,
+};
+
+/// Most offers of a campaign.
+const OFFERS_MAX: usize = 50;
+/// Most caps of a campaign.
+const CAPS_MAX: usize = 10;
+/// Greatest `max` of a cap. Each campaign's latest sends are remembered up to this many, so a cap never undercounts.
+pub const CAP_MAX: usize = 100;
+/// Longest window of a cap or cooldown; older sends are forgotten.
+pub const WINDOW_MAX: DurationMs = DurationMs::from_secs(31 * 24 * 3600);
+/// How long an offer is worth something unless the campaign says otherwise.
+const VALID_FOR_DEFAULT: DurationMs = DurationMs::from_secs(30 * 60);
+
+/// A campaign, validated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Campaign {
+    /// Its name.
+    pub id: CampaignId,
+    /// Counted up at each change, from 1.
+    pub version: u32,
+    /// Whether it speaks.
+    pub status: CampaignStatus,
+    /// The merchant.
+    pub brand: Option<BrandId>,
+    /// Advertising or service.
+    pub class: Class,
+    /// Of several that fit, the highest speaks.
+    pub priority: i64,
+    /// When.
+    pub trigger: Trigger,
+    /// To whom; `None`: everybody.
+    pub audience: Option<Rule>,
+    /// At most so often.
+    pub caps: Vec<Cap>,
+    /// Least time between two of its pushes to one customer.
+    pub cooldown: Option<DurationMs>,
+    /// How long a push is worth sending after the decision.
+    pub valid_for: DurationMs,
+    /// Send only while the customer is still there.
+    pub still_there: bool,
+    /// What, in the order of preference: the first that fits the person is made.
+    pub offers: Vec<Offer>,
+}
+
+/// Whether a campaign speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CampaignStatus {
+    /// Does.
+    Active,
+    /// Does not, for now.
+    Paused,
+}
+
+/// What kind of message it is. Caps count only sends of their campaign's own class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Advertising.
+    Marketing,
+    /// What customers need to know, such as a delay.
+    Service,
+}
+
+/// What makes a campaign speak.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trigger {
+    /// A customer came into one of these geofences.
+    Entered(GeofenceSelector),
+    /// Left one.
+    Exited(GeofenceSelector),
+    /// Scanned a code of one.
+    Scanned(GeofenceSelector),
+    /// An outside event.
+    Event {
+        /// Its type, such as `flight.delayed`.
+        event_type: String,
+        /// Only for this topic.
+        topic: Option<Topic>,
+        /// Only for customers who are in one of these geofences.
+        present: Option<GeofenceSelector>,
+    },
+}
+
+/// Which geofences. Every field that is given must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GeofenceSelector {
+    /// Kind of place.
+    pub tag: Option<Tag>,
+    /// Which one.
+    pub external_id: Option<ExternalId>,
+    /// The file it came with.
+    pub set: Option<SetName>,
+    /// The merchant.
+    pub brand: Option<BrandId>,
+}
+
+/// At most `max` in any `per`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    /// So many, 1 to [`CAP_MAX`].
+    pub max: usize,
+    /// In any window of this length, by the events' time.
+    pub per: DurationMs,
+    /// Counting what.
+    pub scope: CapScope,
+}
+
+/// What a cap counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CapScope {
+    /// Pushes of this campaign.
+    Campaign,
+    /// Pushes of this campaign's brand, of its class.
+    Brand,
+    /// All pushes of the workspace, of its class.
+    Workspace,
+}
+
+/// An offer, for whom, in which words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// For whom; `None`: for everybody in the audience.
+    pub when: Option<Rule>,
+    /// What templates see as `offer`: `kind`, `value`, `name`, `code`.
+    pub terms: Value,
+    /// The words.
+    pub messages: Messages,
+}
+
+impl GeofenceSelector {
+    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
+        node.only(&["tag", "externalId", "set", "brand"])?;
+        let selector = Self {
+            tag: node.field("tag")?.map(|tag| tag.parse(Tag::new)).transpose()?,
+            external_id: node
+                .field("externalId")?
+                .map(|id| id.parse(ExternalId::new))
+                .transpose()?,
+            set: node.field("set")?.map(|set| set.parse(SetName::new)).transpose()?,
+            brand: node
+                .field("brand")?
+                .map(|brand| brand.parse(BrandId::new))
+                .transpose()?,
+        };
+        if selector == Self::default() {
+            return Err(node.refuse("needs at least one of tag, externalId, set, brand"));
+        }
+        Ok(selector)
+    }
+
+    /// Whether the geofence is one of these.
+    pub fn selects(&self, geofence: &Geofence) -> bool {
+        self.tag.as_ref().is_none_or(|tag| *tag == geofence.id.tag)
+            && self
+                .external_id
+                .as_ref()
+                .is_none_or(|id| *id == geofence.id.external_id)
+            && self.set.as_ref().is_none_or(|set| *set == geofence.set)
+            && self
+                .brand
+                .as_ref()
+                .is_none_or(|brand| Some(brand) == geofence.brand.as_ref())
+    }
+}
+
+impl Trigger {
+    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
+        let kind = node.required("on")?.one_of(&[
+            ("entered", TriggerKind::Entered),
+            ("exited", TriggerKind::Exited),
+            ("scanned", TriggerKind::Scanned),
+            ("event", TriggerKind::Event),
+        ])?;
+        if kind == TriggerKind::Event {
+            node.only(&["on", "type", "topic", "present"])?;
+            return Ok(Self::Event {
+                event_type: node.required("type")?.text()?.to_owned(),
+                topic: node.field("topic")?.map(|topic| topic.parse(Topic::new)).transpose()?,
+                present: node
+                    .field("present")?
+                    .map(|present| GeofenceSelector::read(&present))
+                    .transpose()?,
+            });
+        }
+        node.only(&["on", "geofences"])?;
+        let geofences = GeofenceSelector::read(&node.required("geofences")?)?;
+        Ok(match kind {
+            TriggerKind::Exited => Self::Exited(geofences),
+            TriggerKind::Scanned => Self::Scanned(geofences),
+            TriggerKind::Entered | TriggerKind::Event => Self::Entered(geofences),
+        })
+    }
+
+    /// Which kind it is.
+    pub fn kind(&self) -> TriggerKind {
+        match self {
+            Self::Entered(_) => TriggerKind::Entered,
+            Self::Exited(_) => TriggerKind::Exited,
+            Self::Scanned(_) => TriggerKind::Scanned,
+            Self::Event { .. } => TriggerKind::Event,
+        }
+    }
+}
+
+impl Cap {
+    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
+        node.only(&["max", "per", "scope"])?;
+        let scopes = [
+            ("campaign", CapScope::Campaign),
+            ("brand", CapScope::Brand),
+            ("workspace", CapScope::Workspace),
+        ];
+        Ok(Self {
+            max: node.required("max")?.integer(1, CAP_MAX as i64)? as usize,
+            per: read_window(&node.required("per")?)?,
+            scope: node
+                .field("scope")?
+                .map_or(Ok(CapScope::Campaign), |scope| scope.one_of(&scopes))?,
+        })
+    }
+}
+
+fn read_window(node: &Node<'_>) -> Result<DurationMs, Refusal> {
+    let window = node.parse(DurationMs::parse)?;
+    if window.0 == 0 || window > WINDOW_MAX {
+        return Err(node.refuse("must be longer than nothing and at most P31D"));
+    }
+    Ok(window)
+}
+
+impl Offer {
+    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
+        node.only(&["when", "offer", "message"])?;
+        let terms = match node.field("offer")? {
+            None => Value::Null,
+            Some(terms) => {
+                terms.only(&["kind", "value", "name", "code", "currency"])?;
+                terms
+                    .required("kind")?
+                    .one_of(&[("percent", ()), ("amount", ()), ("voucher", ()), ("content", ())])?;
+                if let Some(value) = terms.field("value")? {
+                    value.number()?;
+                }
+                for text in ["name", "code", "currency"] {
+                    if let Some(field) = terms.field(text)? {
+                        field.text()?;
+                    }
+                }
+                terms.value().clone()
+            }
+        };
+        Ok(Self {
+            when: node.field("when")?.map(|rule| Rule::read(&rule)).transpose()?,
+            terms,
+            messages: Messages::read(&node.required("message")?)?,
+        })
+    }
+}
+
+impl Campaign {
+    /// Reads a campaign's JSON document. Unknown fields are refused: one that is ignored could send what nobody wanted.
+    pub fn read(document: &Value, version: u32) -> Result<Self, Refusal> {
+        let node = Node::root(document);
+        node.only(&[
+            "id",
+            "status",
+            "brand",
+            "class",
+            "priority",
+            "trigger",
+            "audience",
+            "caps",
+            "cooldown",
+            "validFor",
+            "stillThere",
+            "offers",
+        ])?;
+        let statuses = [("active", CampaignStatus::Active), ("paused", CampaignStatus::Paused)];
+        let classes = [("marketing", Class::Marketing), ("service", Class::Service)];
+        let offers = node.required("offers")?;
+        let offers_read = offers
+            .items(OFFERS_MAX)?
+            .iter()
+            .map(Offer::read)
+            .collect::<Result<Vec<Offer>, Refusal>>()?;
+        if offers_read.is_empty() {
+            return Err(offers.refuse("needs at least one offer"));
+        }
+        let trigger = node.required("trigger")?;
+        let still_there = node.field("stillThere")?.map_or(Ok(false), |flag| flag.boolean())?;
+        let campaign = Self {
+            id: node.required("id")?.parse(CampaignId::new)?,
+            version,
+            status: node
+                .field("status")?
+                .map_or(Ok(CampaignStatus::Active), |status| status.one_of(&statuses))?,
+            brand: node
+                .field("brand")?
+                .map(|brand| brand.parse(BrandId::new))
+                .transpose()?,
+            class: node
+                .field("class")?
+                .map_or(Ok(Class::Marketing), |class| class.one_of(&classes))?,
+            priority: node
+                .field("priority")?
+                .map_or(Ok(0), |priority| priority.integer(-1000, 1000))?,
+            trigger: Trigger::read(&trigger)?,
+            audience: node.field("audience")?.map(|rule| Rule::read(&rule)).transpose()?,
+            caps: node.field("caps")?.map_or(Ok(Vec::new()), |caps| {
+                caps.items(CAPS_MAX)?.iter().map(Cap::read).collect()
+            })?,
+            cooldown: node.field("cooldown")?.map(|window| read_window(&window)).transpose()?,
+            valid_for: node
+                .field("validFor")?
+                .map_or(Ok(VALID_FOR_DEFAULT), |length| read_window(&length))?,
+            still_there,
+            offers: offers_read,
+        };
+        let can_stay = match &campaign.trigger {
+            Trigger::Entered(_) | Trigger::Scanned(_) => true,
+            Trigger::Event { present, .. } => present.is_some(),
+            Trigger::Exited(_) => false,
+        };
+        if still_there && !can_stay {
+            return Err(trigger.refuse("`stillThere` needs a trigger that puts the customer into a geofence"));
+        }
+        Ok(campaign)
+    }
+}

@@ -1,0 +1,134 @@
+//! A customer: what the owner's systems know about the person, and the devices that reach them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
+use serde_json::{Map, Value};
+
+use super::{
+    delivery::PushTarget,
+    ids::{CauseId, DeviceId, Topic},
+    presence::Visit,
+    time::Timestamp,
+};
+
+/// How many of a device's latest check-ins are remembered by id.
+pub const RECENT_CAUSES_MAX: usize = 32;
+
+/// Most devices of one customer; the one unseen for longest makes room for a new one.
+pub const DEVICES_MAX: usize = 20;
+
+/// Most topics that one customer follows.
+pub const TOPICS_MAX: usize = 1000;
+
+/// What the customer allows. `None`: never asked, which allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Consent {
+    /// Being pushed.
+    pub push: Option<bool>,
+    /// Being located.
+    pub location: Option<bool>,
+    /// Offers by profile.
+    pub personalisation: Option<bool>,
+}
+
+impl Consent {
+    /// Takes over what `newer` says and keeps the rest.
+    pub fn update(&mut self, newer: Self) {
+        self.push = newer.push.or(self.push);
+        self.location = newer.location.or(self.location);
+        self.personalisation = newer.personalisation.or(self.personalisation);
+    }
+}
+
+/// A JSON object that binary formats hold as text, since they can't hold a value whose type is known only inside it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JsonObject(pub Map<String, Value>);
+
+impl Serialize for JsonObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            self.0.serialize(serializer)
+        } else if self.0.is_empty() {
+            serializer.serialize_str("")
+        } else {
+            serializer.serialize_str(&serde_json::to_string(&self.0).map_err(S::Error::custom)?)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return Map::deserialize(deserializer).map(Self);
+        }
+        match <&str>::deserialize(deserializer)? {
+            "" => Ok(Self::default()),
+            text => serde_json::from_str(text).map(Self).map_err(D::Error::custom),
+        }
+    }
+}
+
+/// What the owner's systems say about a person.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// How to address them.
+    pub name: Option<String>,
+    /// The owner's own fields, by which audiences are made.
+    pub traits: JsonObject,
+    /// What they follow.
+    pub topics: BTreeSet<Topic>,
+    /// What they allow.
+    pub consent: Consent,
+}
+
+/// An app installation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name.
+    pub id: DeviceId,
+    /// Where its pushes go, once it has told a token.
+    pub target: Option<PushTarget>,
+    /// BCP 47 tag of the language its user reads.
+    pub locale: Option<String>,
+    /// IANA name of the zone it is in.
+    pub time_zone: Option<String>,
+    /// The latest check-in's time by the phone's clock; earlier ones are late.
+    pub last_at: Option<Timestamp>,
+    /// When the server heard of it last.
+    pub seen_at: Timestamp,
+    /// Fingerprints of the latest check-ins' ids, oldest first.
+    pub recent: Vec<u64>,
+    /// Where it is.
+    pub visits: Vec<Visit>,
+}
+
+impl Device {
+    /// A device that nothing is known of.
+    pub fn new(id: DeviceId, now: Timestamp) -> Self {
+        Self {
+            id,
+            target: None,
+            locale: None,
+            time_zone: None,
+            last_at: None,
+            seen_at: now,
+            recent: Vec::new(),
+            visits: Vec::new(),
+        }
+    }
+}
+
+/// Puts `cause` into a ring of recent inputs; false when it is there already.
+pub(super) fn remember(recent: &mut Vec<u64>, cause: &CauseId) -> bool {
+    let fingerprint = cause.fingerprint();
+    if recent.contains(&fingerprint) {
+        return false;
+    }
+    if recent.len() >= RECENT_CAUSES_MAX {
+        recent.remove(0);
+    }
+    recent.push(fingerprint);
+    true
+}

@@ -1,0 +1,170 @@
+//! What happened: the events that answers carry, and the facts that the store keeps.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    delivery::{DeliveryState, Suppression},
+    geofence::Geofence,
+    ids::{CampaignId, CauseId, DeliveryId, DeviceId, EventId, GeofenceId, SetName, Topic, UserId},
+    presence::Evidence,
+    time::{DurationMs, Timestamp},
+};
+
+/// The kinds of events, named as app developers know them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EventType {
+    /// Came in.
+    #[serde(rename = "user.entered_geofence")]
+    Entered,
+    /// Went out.
+    #[serde(rename = "user.exited_geofence")]
+    Exited,
+    /// Scanned a code of the place.
+    #[serde(rename = "user.scanned_code")]
+    Scanned,
+}
+
+impl EventType {
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Entered => "user.entered_geofence",
+            Self::Exited => "user.exited_geofence",
+            Self::Scanned => "user.scanned_code",
+        }
+    }
+}
+
+/// The place of an event, as the catalogue had it then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventGeofence {
+    /// The file that it came with; `None` when the geofence was gone by then.
+    pub set: Option<SetName>,
+    /// Identity.
+    #[serde(flatten)]
+    pub id: GeofenceId,
+    /// What people call it.
+    pub description: Option<String>,
+    /// The owner's fields.
+    pub metadata: Map<String, Value>,
+}
+
+impl EventGeofence {
+    /// The place, described from the catalogue where it still has it.
+    pub fn describe(id: &GeofenceId, geofence: Option<&Geofence>) -> Self {
+        Self {
+            set: geofence.map(|geofence| geofence.set.clone()),
+            id: id.clone(),
+            description: geofence.and_then(|geofence| geofence.description.clone()),
+            metadata: geofence.map(|geofence| geofence.metadata.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Something that a check-in brought about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Its name; the same check-in sent again gives the same.
+    pub id: EventId,
+    /// What.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// When, by the phone's clock.
+    pub at: Timestamp,
+    /// Whose; `None` for an anonymous customer.
+    pub user_id: Option<UserId>,
+    /// Which device.
+    pub device_id: DeviceId,
+    /// Where.
+    pub geofence: EventGeofence,
+    /// What says so.
+    pub evidence: Evidence,
+    /// How sure, 1 to 3.
+    pub confidence: u8,
+    /// How long the visit was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<DurationMs>,
+}
+
+/// Whom an outside event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EventTarget {
+    /// One customer.
+    User(UserId),
+    /// All who follow a topic.
+    Topic(Topic),
+}
+
+/// Something that happened outside and was told by the owner's systems.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutsideEvent {
+    /// Names it for idempotency.
+    pub id: CauseId,
+    /// Such as `flight.delayed`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Whom it is about.
+    pub target: EventTarget,
+    /// Its fields, for rules and messages.
+    pub data: Map<String, Value>,
+}
+
+/// What one campaign came to at one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// Its version.
+    pub version: u32,
+    /// Why it stays silent; `None`: it speaks.
+    pub suppressed: Option<Suppression>,
+}
+
+/// What the store keeps of what happened. Ledger, lists and reports are made from these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Fact {
+    /// A check-in brought an event about.
+    Event(Event),
+    /// Campaigns were asked.
+    Decision {
+        /// About which event.
+        event: EventId,
+        /// When.
+        at: Timestamp,
+        /// What each said.
+        verdicts: Vec<Verdict>,
+        /// What came of it.
+        delivery: Option<DeliveryId>,
+    },
+    /// A delivery moved on.
+    Delivery {
+        /// Which.
+        delivery: DeliveryId,
+        /// When.
+        at: Timestamp,
+        /// To where.
+        state: DeliveryState,
+        /// The request it is about, from 1; 0 before the first.
+        attempt: u32,
+        /// Why, in the provider's or our own words.
+        reason: Option<String>,
+    },
+    /// A device's push token was dropped.
+    TokenDropped {
+        /// Whose.
+        device: DeviceId,
+        /// When.
+        at: Timestamp,
+        /// The provider's word.
+        reason: String,
+    },
+}

@@ -1,0 +1,37 @@
+//! Where everything is kept. The backend is chosen once, here, by URL; nobody else asks which one it is.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::engine::ports::{ControlStore, HotStore, StoreError};
+
+pub mod sqlite;
+
+/// Both halves of an open store.
+#[derive(Clone)]
+pub struct Store {
+    /// Records, outbox, facts.
+    pub hot: Arc<dyn HotStore>,
+    /// Catalogue and keys.
+    pub control: Arc<dyn ControlStore>,
+}
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL names no backend.
+    #[error("`{0}` is no store; use sqlite:DIRECTORY, such as sqlite:./beckon-data")]
+    UnknownUrl(String),
+    /// The backend refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens the store that `url` names: `sqlite:DIRECTORY`.
+pub fn open(url: &str) -> Result<Store, OpenError> {
+    let Some(directory) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
+        return Err(OpenError::UnknownUrl(url.to_owned()));
+    };
+    let store = Arc::new(sqlite::SqliteStore::open(&PathBuf::from(directory))?);
+    let control: Arc<dyn ControlStore> = Arc::<sqlite::SqliteStore>::clone(&store);
+    Ok(Store { hot: store, control })
+}

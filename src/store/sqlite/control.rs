@@ -1,0 +1,276 @@
+//! Catalogue and keys.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{SqliteStore, unreadable};
+use crate::{
+    domain::{
+        campaign::Campaign,
+        geofence::Geofence,
+        ids::{CampaignId, SetName, WorkspaceId},
+        time::Timestamp,
+    },
+    engine::ports::{ApiKey, ControlStore, Role, SetSummary, StoreError},
+};
+
+/// A set is stored as one JSON document a line.
+fn encode_set(geofences: &[Geofence]) -> Result<Vec<u8>, StoreError> {
+    let mut lines = Vec::new();
+    for geofence in geofences {
+        serde_json::to_writer(&mut lines, geofence).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+fn decode_set(lines: &[u8]) -> rusqlite::Result<Vec<Geofence>> {
+    serde_json::Deserializer::from_slice(lines)
+        .into_iter()
+        .map(|geofence| geofence.map_err(|error| unreadable(0, error)))
+        .collect()
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Publishable => "publishable",
+        Role::Viewer => "viewer",
+        Role::Marketer => "marketer",
+        Role::Operator => "operator",
+        Role::Admin => "admin",
+    }
+}
+
+fn role_from(name: &str) -> rusqlite::Result<Role> {
+    [
+        Role::Publishable,
+        Role::Viewer,
+        Role::Marketer,
+        Role::Operator,
+        Role::Admin,
+    ]
+    .into_iter()
+    .find(|role| role_name(*role) == name)
+    .ok_or_else(|| unreadable(3, StoreError::Damaged(format!("role `{name}`"))))
+}
+
+fn workspace_from(name: &str) -> rusqlite::Result<WorkspaceId> {
+    WorkspaceId::new(name).map_err(|error| unreadable(0, error))
+}
+
+#[async_trait]
+impl ControlStore for SqliteStore {
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT workspace FROM api_key UNION SELECT workspace FROM campaign
+                 UNION SELECT workspace FROM geofence_set",
+            )?;
+            let rows = select.query_map([], |row| workspace_from(row.get_ref(0)?.as_str()?))?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn load_geofences(&self, workspace: &WorkspaceId) -> Result<Vec<Geofence>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| {
+            let mut select =
+                connection.prepare_cached("SELECT body FROM geofence_set WHERE workspace = ? ORDER BY name")?;
+            let mut rows = select.query([workspace.as_str()])?;
+            let mut geofences = Vec::new();
+            while let Some(row) = rows.next()? {
+                geofences.extend(decode_set(row.get_ref(0)?.as_blob()?)?);
+            }
+            Ok(geofences)
+        })
+        .await
+    }
+
+    async fn load_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Option<Vec<Geofence>>, StoreError> {
+        let (workspace, set) = (workspace.clone(), set.clone());
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT body FROM geofence_set WHERE workspace = ? AND name = ?")?
+                .query_row([workspace.as_str(), set.as_str()], |row| {
+                    decode_set(row.get_ref(0)?.as_blob()?)
+                })
+                .optional()
+        })
+        .await
+    }
+
+    async fn list_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT name, version, count, updated_at FROM geofence_set WHERE workspace = ? ORDER BY name",
+            )?;
+            let rows = select.query_map([workspace.as_str()], |row| {
+                Ok(SetSummary {
+                    set: SetName::new(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))?,
+                    version: row.get(1)?,
+                    count: row.get::<_, i64>(2)? as u64,
+                    updated_at: Timestamp(row.get(3)?),
+                })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn put_set(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        geofences: Vec<Geofence>,
+        at: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let (workspace, set) = (workspace.clone(), set.clone());
+        let (count, body) = (geofences.len() as i64, encode_set(&geofences)?);
+        self.writer
+            .write(move |connection: &Connection| {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO geofence_set (workspace, name, version, updated_at, count, body)
+                         VALUES (?, ?, 1, ?, ?, ?)
+                         ON CONFLICT DO UPDATE SET version = version + 1, updated_at = excluded.updated_at,
+                             count = excluded.count, body = excluded.body
+                         RETURNING version",
+                    )?
+                    .query_row(params![workspace.as_str(), set.as_str(), at.0, count, body], |row| {
+                        row.get(0)
+                    })
+            })
+            .await
+    }
+
+    async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError> {
+        let (workspace, set) = (workspace.clone(), set.clone());
+        self.writer
+            .write(move |connection| {
+                let deleted = connection.execute(
+                    "DELETE FROM geofence_set WHERE workspace = ? AND name = ?",
+                    [workspace.as_str(), set.as_str()],
+                )?;
+                Ok(deleted == 1)
+            })
+            .await
+    }
+
+    async fn load_campaigns(&self, workspace: &WorkspaceId) -> Result<Vec<(Campaign, serde_json::Value)>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| {
+            let mut select =
+                connection.prepare_cached("SELECT version, body FROM campaign WHERE workspace = ? ORDER BY id")?;
+            let rows = select.query_map([workspace.as_str()], |row| {
+                let document: serde_json::Value =
+                    serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
+                let campaign = Campaign::read(&document, row.get(0)?).map_err(|error| unreadable(1, error))?;
+                Ok((campaign, document))
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn put_campaign(
+        &self,
+        workspace: &WorkspaceId,
+        id: &CampaignId,
+        document: &serde_json::Value,
+        at: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let (workspace, id, body) = (workspace.clone(), id.clone(), document.to_string());
+        self.writer
+            .write(move |connection| {
+                connection.query_row(
+                    "INSERT INTO campaign (workspace, id, version, updated_at, body) VALUES (?, ?, 1, ?, ?)
+                     ON CONFLICT DO UPDATE SET version = version + 1, updated_at = excluded.updated_at,
+                         body = excluded.body
+                     RETURNING version",
+                    params![workspace.as_str(), id.as_str(), at.0, body],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError> {
+        let (workspace, id) = (workspace.clone(), id.clone());
+        self.writer
+            .write(move |connection| {
+                let deleted = connection.execute(
+                    "DELETE FROM campaign WHERE workspace = ? AND id = ?",
+                    [workspace.as_str(), id.as_str()],
+                )?;
+                Ok(deleted == 1)
+            })
+            .await
+    }
+
+    async fn load_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection
+                .prepare_cached("SELECT id, hash, workspace, role, name, created_at FROM api_key ORDER BY id")?;
+            let rows = select.query_map([], |row| {
+                Ok(ApiKey {
+                    id: row.get(0)?,
+                    hash: row.get(1)?,
+                    workspace: workspace_from(row.get_ref(2)?.as_str()?)?,
+                    role: role_from(row.get_ref(3)?.as_str()?)?,
+                    name: row.get(4)?,
+                    created_at: Timestamp(row.get(5)?),
+                })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn put_key(&self, key: ApiKey) -> Result<(), StoreError> {
+        self.writer
+            .write(move |connection| {
+                connection
+                    .execute(
+                        "INSERT INTO api_key (id, hash, workspace, role, name, created_at) VALUES (?, ?, ?, ?, ?, ?)
+                         ON CONFLICT DO NOTHING",
+                        params![
+                            key.id,
+                            key.hash,
+                            key.workspace.as_str(),
+                            role_name(key.role),
+                            key.name,
+                            key.created_at.0
+                        ],
+                    )
+                    .map(drop)
+            })
+            .await
+    }
+
+    async fn delete_key(&self, workspace: &WorkspaceId, id: &str) -> Result<bool, StoreError> {
+        let (workspace, id) = (workspace.clone(), id.to_owned());
+        self.writer
+            .write(move |connection| {
+                let deleted = connection.execute(
+                    "DELETE FROM api_key WHERE workspace = ? AND id = ?",
+                    [workspace.as_str(), id.as_str()],
+                )?;
+                Ok(deleted == 1)
+            })
+            .await
+    }
+
+    async fn installation_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.writer
+            .write(move |connection| {
+                connection.execute(
+                    "INSERT INTO meta (key, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING",
+                    [&fresh[..]],
+                )?;
+                connection.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0))
+            })
+            .await
+    }
+}

@@ -1,0 +1,412 @@
+//! Records, facts, outside events and followers.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{SqliteStore, outbox, unreadable};
+use crate::{
+    domain::{
+        delivery::Delivery,
+        event::{Event, Fact, OutsideEvent},
+        ids::{CauseId, DeliveryId, DeviceId, SubjectId, Topic, WorkspaceId},
+        time::Timestamp,
+    },
+    engine::ports::{
+        Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FanOut, Finish, HotStore, Leased, StoreError, StoredRecord,
+    },
+};
+
+/// A fact, ready to be written.
+pub(super) struct FactRow {
+    pub(super) workspace: String,
+    pub(super) subject: String,
+    pub(super) cause: Option<CauseId>,
+    pub(super) body: String,
+}
+
+/// A commit with everything encoded, so that the writing thread only writes.
+struct Prepared {
+    commit: Commit,
+    subject: String,
+    deliveries: Vec<(Delivery, String)>,
+    facts: Vec<FactRow>,
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+impl Prepared {
+    fn new(mut commit: Commit) -> Result<Self, StoreError> {
+        let subject = commit.subject.to_key();
+        let deliveries = std::mem::take(&mut commit.deliveries)
+            .into_iter()
+            .map(|delivery| Ok((delivery.clone(), to_json(&delivery)?)))
+            .collect::<Result<_, StoreError>>()?;
+        let facts = std::mem::take(&mut commit.facts)
+            .into_iter()
+            .map(|(cause, fact)| fact_row(&commit.workspace, &commit.subject, cause, &fact))
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Self {
+            commit,
+            subject,
+            deliveries,
+            facts,
+        })
+    }
+
+    fn run(&self, connection: &Connection) -> rusqlite::Result<CommitOutcome> {
+        let Some(version) = self.swap(connection)? else {
+            return Ok(CommitOutcome::Conflict);
+        };
+        let workspace = self.commit.workspace.as_str();
+        for device in &self.commit.claims {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO device (workspace, device, subject) VALUES (?, ?, ?)")?
+                .execute(params![workspace, device.as_str(), self.subject])?;
+        }
+        for device in &self.commit.releases {
+            connection
+                .prepare_cached("DELETE FROM device WHERE workspace = ? AND device = ? AND subject = ?")?
+                .execute(params![workspace, device.as_str(), self.subject])?;
+        }
+        for topic in &self.commit.follows {
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO follower (workspace, topic, subject) VALUES (?, ?, ?)")?
+                .execute(params![workspace, topic.as_str(), self.subject])?;
+        }
+        for topic in &self.commit.unfollows {
+            connection
+                .prepare_cached("DELETE FROM follower WHERE workspace = ? AND topic = ? AND subject = ?")?
+                .execute(params![workspace, topic.as_str(), self.subject])?;
+        }
+        for (delivery, body) in &self.deliveries {
+            outbox::insert(connection, delivery, body)?;
+        }
+        for fact in &self.facts {
+            insert_fact(connection, fact)?;
+        }
+        Ok(CommitOutcome::Done(version))
+    }
+
+    /// The compare-and-swap itself: the new version, or `None` when another commit was first.
+    fn swap(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
+        let (workspace, expected) = (self.commit.workspace.as_str(), self.commit.expected);
+        let changed = match (&self.commit.record, expected) {
+            (Some((schema, bytes)), 0) => connection
+                .prepare_cached(
+                    "INSERT INTO record (workspace, subject, version, schema, bytes) VALUES (?, ?, 1, ?, ?)
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![workspace, self.subject, schema, bytes])?,
+            (Some((schema, bytes)), _) => connection
+                .prepare_cached(
+                    "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4
+                     WHERE workspace = ?1 AND subject = ?2 AND version = ?5",
+                )?
+                .execute(params![workspace, self.subject, schema, bytes, expected as i64])?,
+            (None, _) => connection
+                .prepare_cached("DELETE FROM record WHERE workspace = ? AND subject = ? AND version = ?")?
+                .execute(params![workspace, self.subject, expected as i64])?,
+        };
+        Ok((changed == 1).then_some(expected + 1))
+    }
+}
+
+/// Encodes a fact.
+pub(super) fn fact_row(
+    workspace: &WorkspaceId,
+    subject: &SubjectId,
+    cause: Option<CauseId>,
+    fact: &Fact,
+) -> Result<FactRow, StoreError> {
+    Ok(FactRow {
+        workspace: workspace.to_string(),
+        subject: subject.to_key(),
+        cause,
+        body: to_json(fact)?,
+    })
+}
+
+/// Appends a fact.
+pub(super) fn insert_fact(connection: &Connection, fact: &FactRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO fact (workspace, subject, cause, body) VALUES (?, ?, ?, ?)")?
+        .execute(params![
+            fact.workspace,
+            fact.subject,
+            fact.cause.as_ref().map(CauseId::as_str),
+            fact.body
+        ])
+        .map(drop)
+}
+
+fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
+    SubjectId::from_key(key).ok_or_else(|| unreadable(0, StoreError::Damaged(format!("subject `{key}`"))))
+}
+
+#[async_trait]
+impl HotStore for SqliteStore {
+    async fn load(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<StoredRecord>>, StoreError> {
+        let workspace = workspace.clone();
+        let keys: Vec<String> = subjects.iter().map(SubjectId::to_key).collect();
+        self.read(move |connection| {
+            let mut select = connection
+                .prepare_cached("SELECT version, schema, bytes FROM record WHERE workspace = ? AND subject = ?")?;
+            keys.iter()
+                .map(|key| {
+                    select
+                        .query_row(params![workspace.as_str(), key], |row| {
+                            Ok(StoredRecord {
+                                version: row.get::<_, i64>(0)? as u64,
+                                schema: row.get(1)?,
+                                bytes: row.get(2)?,
+                            })
+                        })
+                        .optional()
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn subjects_of(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, StoreError> {
+        let (workspace, devices) = (workspace.clone(), devices.to_vec());
+        self.read(move |connection| {
+            let mut select =
+                connection.prepare_cached("SELECT subject FROM device WHERE workspace = ? AND device = ?")?;
+            devices
+                .iter()
+                .map(|device| {
+                    select
+                        .query_row(params![workspace.as_str(), device.as_str()], |row| {
+                            subject_from(&row.get::<_, String>(0)?)
+                        })
+                        .optional()
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        let prepared = commits.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
+        self.writer
+            .write(move |connection| prepared.iter().map(|commit| commit.run(connection)).collect())
+            .await
+    }
+
+    async fn events_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        cause: &CauseId,
+    ) -> Result<Vec<Event>, StoreError> {
+        let (workspace, subject, cause) = (workspace.clone(), subject.to_key(), cause.clone());
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT body FROM fact WHERE workspace = ? AND subject = ? AND cause = ? ORDER BY seq",
+            )?;
+            let mut rows = select.query(params![workspace.as_str(), subject, cause.as_str()])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let fact = serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))?;
+                if let Fact::Event(event) = fact {
+                    events.push(event);
+                }
+            }
+            Ok(events)
+        })
+        .await
+    }
+
+    async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {
+        self.writer
+            .write(move |connection| outbox::lease(connection, now, until, limit))
+            .await
+    }
+
+    async fn begin_attempts(&self, attempts: Vec<(DeliveryId, u32)>) -> Result<Vec<bool>, StoreError> {
+        self.writer
+            .write(move |connection| outbox::begin_attempts(connection, &attempts))
+            .await
+    }
+
+    async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError> {
+        let rows = finishes
+            .into_iter()
+            .map(|finish| {
+                let fact = Fact::Delivery {
+                    delivery: finish.delivery,
+                    at: finish.at,
+                    state: finish.state,
+                    attempt: finish.attempts,
+                    reason: finish.reason.clone(),
+                };
+                Ok((fact_row(&finish.workspace, &finish.subject, None, &fact)?, finish))
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        self.writer
+            .write(move |connection| {
+                rows.iter().try_for_each(|(fact, finish)| {
+                    outbox::finish(connection, finish)?;
+                    insert_fact(connection, fact)
+                })
+            })
+            .await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT min(due_at) FROM delivery WHERE ended_at IS NULL")?
+                .query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp)))
+        })
+        .await
+    }
+
+    async fn outbox_depth(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT count(*) FROM delivery WHERE ended_at IS NULL")?
+                .query_row([], |row| Ok(row.get::<_, i64>(0)? as u64))
+        })
+        .await
+    }
+
+    async fn delivery(&self, workspace: &WorkspaceId, id: DeliveryId) -> Result<Option<DeliveryRow>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| outbox::one(connection, &workspace, id))
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        workspace: &WorkspaceId,
+        filter: DeliveryFilter,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| outbox::list(connection, &workspace, &filter, limit))
+            .await
+    }
+
+    async fn put_event(
+        &self,
+        workspace: &WorkspaceId,
+        event: &OutsideEvent,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (workspace, id, body) = (workspace.clone(), event.id.clone(), to_json(event)?);
+        self.writer
+            .write(move |connection| {
+                let added = connection
+                    .prepare_cached(
+                        "INSERT INTO outside_event (workspace, id, at, done, body) VALUES (?, ?, ?, 0, ?)
+                         ON CONFLICT DO NOTHING",
+                    )?
+                    .execute(params![workspace.as_str(), id.as_str(), at.0, body])?;
+                Ok(added == 1)
+            })
+            .await
+    }
+
+    async fn pending_events(&self, limit: usize) -> Result<Vec<FanOut>, StoreError> {
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT workspace, body, after FROM outside_event WHERE done = 0 ORDER BY at LIMIT ?",
+            )?;
+            let rows = select.query_map([limit as i64], |row| {
+                Ok(FanOut {
+                    workspace: WorkspaceId::new(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))?,
+                    event: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?,
+                    after: row
+                        .get::<_, Option<String>>(2)?
+                        .map(|key| subject_from(&key))
+                        .transpose()?,
+                })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn advance_event(
+        &self,
+        workspace: &WorkspaceId,
+        event: &CauseId,
+        after: Option<&SubjectId>,
+    ) -> Result<(), StoreError> {
+        let (workspace, event, after) = (workspace.clone(), event.clone(), after.map(SubjectId::to_key));
+        self.writer
+            .write(move |connection| {
+                connection
+                    .prepare_cached("UPDATE outside_event SET done = ?, after = ? WHERE workspace = ? AND id = ?")?
+                    .execute(params![after.is_none(), after, workspace.as_str(), event.as_str()])
+                    .map(drop)
+            })
+            .await
+    }
+
+    async fn followers(
+        &self,
+        workspace: &WorkspaceId,
+        topic: &Topic,
+        after: Option<&SubjectId>,
+        limit: usize,
+    ) -> Result<Vec<SubjectId>, StoreError> {
+        let (workspace, topic) = (workspace.clone(), topic.clone());
+        let after = after.map(SubjectId::to_key).unwrap_or_default();
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT subject FROM follower WHERE workspace = ? AND topic = ? AND subject > ?
+                 ORDER BY subject LIMIT ?",
+            )?;
+            let rows = select.query_map(
+                params![workspace.as_str(), topic.as_str(), after, limit as i64],
+                |row| subject_from(&row.get::<_, String>(0)?),
+            )?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn count_followers(&self, workspace: &WorkspaceId, topic: &Topic) -> Result<u64, StoreError> {
+        let (workspace, topic) = (workspace.clone(), topic.clone());
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT count(*) FROM follower WHERE workspace = ? AND topic = ?")?
+                .query_row(params![workspace.as_str(), topic.as_str()], |row| {
+                    Ok(row.get::<_, i64>(0)? as u64)
+                })
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.writer
+            .write(|connection| {
+                connection
+                    .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('ping', x'01')")?
+                    .execute([])
+                    .map(drop)
+            })
+            .await
+    }
+
+    async fn close(&self) {
+        self.readers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clear();
+        self.writer.close().await;
+    }
+}

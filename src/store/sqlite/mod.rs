@@ -1,0 +1,102 @@
+//! The embedded store: one SQLite database in a directory of its own.
+//!
+//! WAL with `synchronous=FULL`: what is answered is on the disk. One thread writes; whatever waits when it is free shares
+//! one transaction and one `fsync` ([`writer`]). Readers have connections of their own and never wait for the writer.
+//! Only one process may have the directory open; rows that a dead process had leased are free at once when the next
+//! one opens it, and those whose request was begun are in doubt.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::engine::ports::StoreError;
+
+mod control;
+mod hot;
+mod outbox;
+mod schema;
+mod writer;
+
+use writer::Writer;
+
+/// Reading connections kept open.
+const READERS_MAX: usize = 4;
+
+/// An open database.
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Writer,
+    readers: std::sync::Arc<Mutex<Vec<Connection>>>,
+    _lock: File,
+}
+
+fn unavailable(error: &rusqlite::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+impl SqliteStore {
+    /// Opens the database in `directory`, which is made when it is missing.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let fails = |what: &str, error: &dyn std::fmt::Display| {
+            StoreError::Unavailable(format!("{what} {}: {error}", directory.display()))
+        };
+        schema::check_sqlite_version()?;
+        std::fs::create_dir_all(directory).map_err(|error| fails("can't make the directory", &error))?;
+        let lock = File::create(directory.join("lock")).map_err(|error| fails("can't write into", &error))?;
+        lock.try_lock()
+            .map_err(|_| fails("another Beckon is using", &"stop it first, or choose another directory"))?;
+        let path = directory.join("beckon.sqlite3");
+        let mut connection = Connection::open(&path).map_err(|error| fails("can't open the database in", &error))?;
+        schema::prepare(&mut connection).map_err(|error| fails("can't use the database in", &error))?;
+        Ok(Self {
+            path,
+            writer: Writer::start(connection)?,
+            readers: std::sync::Arc::new(Mutex::new(Vec::new())),
+            _lock: lock,
+        })
+    }
+
+    /// Runs `read` on a reading connection, away from the async threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = std::sync::Arc::clone(&self.readers);
+        let path = self.path.clone();
+        let run = move || {
+            let pooled = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match pooled {
+                Some(connection) => connection,
+                None => open_reader(&path)?,
+            };
+            let result = read(&connection);
+            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if readers.len() < READERS_MAX {
+                readers.push(connection);
+            }
+            result
+        };
+        tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?
+            .map_err(|error| unavailable(&error))
+    }
+}
+
+fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "cache_size", -16_000)?;
+    Ok(connection)
+}
+
+/// A stored value that this Beckon can't read, as an error of the database's kind.
+fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, Box::new(error))
+}

@@ -1,0 +1,156 @@
+//! The outbox: rows of `delivery` that have not ended. A leased row is due again when its lease runs out.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use super::unreadable;
+use crate::{
+    domain::{
+        delivery::{Delivery, DeliveryState},
+        ids::{DeliveryId, WorkspaceId},
+        time::Timestamp,
+    },
+    engine::ports::{DeliveryFilter, DeliveryRow, Finish, Leased, StoreError},
+};
+
+/// Adds a row; one that is there already stays as it is.
+pub(super) fn insert(connection: &Connection, delivery: &Delivery, body: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO delivery (id, workspace, user, campaign, decided_at, state, attempts, due_at, leased, body)
+             VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, 0, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            delivery.id.0.as_bytes(),
+            delivery.workspace.as_str(),
+            delivery.subject.user().map(|user| user.as_str().to_owned()),
+            delivery.campaign.as_str(),
+            delivery.decided_at.0,
+            delivery.decided_at.0,
+            body
+        ])
+        .map(drop)
+}
+
+fn read_body(row: &Row<'_>, column: usize) -> rusqlite::Result<Delivery> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
+}
+
+fn read_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
+    let name = row.get_ref(column)?.as_str()?;
+    DeliveryState::from_name(name)
+        .ok_or_else(|| unreadable(column, StoreError::Damaged(format!("delivery state `{name}`"))))
+}
+
+/// Takes up to `limit` due rows, the longest due first.
+pub(super) fn lease(
+    connection: &Connection,
+    now: Timestamp,
+    until: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<Leased>> {
+    let mut select = connection.prepare_cached(
+        "SELECT body, attempts, state FROM delivery WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+    )?;
+    let leased: Vec<Leased> = select
+        .query_map(params![now.0, limit as i64], |row| {
+            Ok(Leased {
+                delivery: read_body(row, 0)?,
+                attempts: row.get(1)?,
+                in_doubt: read_state(row, 2)? == DeliveryState::Sending,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut update = connection.prepare_cached("UPDATE delivery SET due_at = ?, leased = 1 WHERE id = ?")?;
+    for row in &leased {
+        update.execute(params![until.0, row.delivery.id.0.as_bytes()])?;
+    }
+    Ok(leased)
+}
+
+/// Marks rows as being sent; false where the row is not as the worker saw it.
+pub(super) fn begin_attempts(connection: &Connection, attempts: &[(DeliveryId, u32)]) -> rusqlite::Result<Vec<bool>> {
+    let mut update = connection.prepare_cached(
+        "UPDATE delivery SET state = 'sending', attempts = ?2
+         WHERE id = ?1 AND ended_at IS NULL AND leased = 1 AND attempts = ?2 - 1",
+    )?;
+    attempts
+        .iter()
+        .map(|(id, attempt)| Ok(update.execute(params![id.0.as_bytes(), attempt])? == 1))
+        .collect()
+}
+
+/// Writes what a leased row came to.
+pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Result<()> {
+    let ended_at = finish.state.is_ended().then_some(finish.at.0);
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET state = ?, due_at = ?, leased = 0, ended_at = ?, reason = ?
+             WHERE id = ? AND ended_at IS NULL",
+        )?
+        .execute(params![
+            finish.state.as_str(),
+            finish.due_at.0,
+            ended_at,
+            finish.reason,
+            finish.delivery.0.as_bytes()
+        ])
+        .map(drop)
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+    Ok(DeliveryRow {
+        delivery: read_body(row, 0)?,
+        state: read_state(row, 1)?,
+        attempts: row.get(2)?,
+        ended_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        reason: row.get(4)?,
+    })
+}
+
+/// One delivery of the workspace.
+pub(super) fn one(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    id: DeliveryId,
+) -> rusqlite::Result<Option<DeliveryRow>> {
+    connection
+        .prepare_cached("SELECT body, state, attempts, ended_at, reason FROM delivery WHERE id = ? AND workspace = ?")?
+        .query_row(params![id.0.as_bytes(), workspace.as_str()], read_row)
+        .optional()
+}
+
+/// Deliveries of the workspace, newest first.
+pub(super) fn list(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    filter: &DeliveryFilter,
+    limit: usize,
+) -> rusqlite::Result<Vec<DeliveryRow>> {
+    let (before_at, before_id) = filter
+        .before
+        .map_or((i64::MAX, vec![0xff; 17]), |(at, id)| (at.0, id.0.as_bytes().to_vec()));
+    let by_user = if filter.user.is_some() {
+        "user = :user"
+    } else {
+        ":user IS NULL"
+    };
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT body, state, attempts, ended_at, reason FROM delivery
+         WHERE workspace = :workspace AND {by_user} AND (:campaign IS NULL OR campaign = :campaign)
+           AND (:state IS NULL OR state = :state) AND (decided_at, id) < (:before_at, :before_id)
+         ORDER BY decided_at DESC, id DESC LIMIT :limit"
+    ))?;
+    let rows = select.query_map(
+        named_params! {
+            ":workspace": workspace.as_str(),
+            ":user": filter.user.as_ref().map(|user| user.as_str().to_owned()),
+            ":campaign": filter.campaign.as_ref().map(|campaign| campaign.as_str().to_owned()),
+            ":state": filter.state.map(DeliveryState::as_str),
+            ":before_at": before_at,
+            ":before_id": before_id,
+            ":limit": limit as i64,
+        },
+        read_row,
+    )?;
+    rows.collect()
+}

@@ -1,0 +1,93 @@
+//! The tables, and what the database must be before it is used.
+
+use rusqlite::Connection;
+
+use crate::engine::ports::StoreError;
+
+/// The form of the tables, in `PRAGMA user_version`.
+const TABLES_VERSION: i64 = 1;
+
+/// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE record (
+    workspace TEXT NOT NULL, subject TEXT NOT NULL,
+    version INTEGER NOT NULL, schema INTEGER NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (workspace, subject)) WITHOUT ROWID;
+CREATE TABLE device (
+    workspace TEXT NOT NULL, device TEXT NOT NULL, subject TEXT NOT NULL,
+    PRIMARY KEY (workspace, device)) WITHOUT ROWID;
+CREATE TABLE follower (
+    workspace TEXT NOT NULL, topic TEXT NOT NULL, subject TEXT NOT NULL,
+    PRIMARY KEY (workspace, topic, subject)) WITHOUT ROWID;
+CREATE TABLE fact (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    workspace TEXT NOT NULL, subject TEXT NOT NULL, cause TEXT, body TEXT NOT NULL);
+CREATE INDEX fact_cause ON fact (workspace, subject, cause) WHERE cause IS NOT NULL;
+-- `due_at` of a leased row is the end of its lease.
+CREATE TABLE delivery (
+    id BLOB PRIMARY KEY,
+    workspace TEXT NOT NULL, user TEXT, campaign TEXT NOT NULL, decided_at INTEGER NOT NULL,
+    state TEXT NOT NULL, attempts INTEGER NOT NULL, due_at INTEGER NOT NULL, leased INTEGER NOT NULL,
+    ended_at INTEGER, reason TEXT, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX delivery_due ON delivery (due_at) WHERE ended_at IS NULL;
+CREATE INDEX delivery_list ON delivery (workspace, decided_at, id);
+CREATE INDEX delivery_user ON delivery (workspace, user, decided_at, id) WHERE user IS NOT NULL;
+CREATE TABLE outside_event (
+    workspace TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, done INTEGER NOT NULL, after TEXT,
+    body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
+CREATE INDEX outside_event_pending ON outside_event (at) WHERE done = 0;
+CREATE TABLE geofence_set (
+    workspace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    count INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (workspace, name));
+CREATE TABLE campaign (
+    workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
+CREATE TABLE api_key (
+    id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, workspace TEXT NOT NULL, role TEXT NOT NULL,
+    name TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Refuses an SQLite that can lose data.
+pub(super) fn check_sqlite_version() -> Result<(), StoreError> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(StoreError::Unavailable(format!(
+            "SQLite {} can damage a write-ahead log; 3.51.3 or newer is needed",
+            rusqlite::version()
+        )));
+    }
+    Ok(())
+}
+
+/// Makes the writing connection durable, creates the tables, and frees what a dead process had leased.
+pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
+    connection.pragma_update(None, "cache_size", -64_000)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match found {
+        0 => {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", TABLES_VERSION)?;
+            transaction.commit()?;
+        }
+        TABLES_VERSION => {}
+        newer => {
+            return Err(rusqlite::Error::ToSqlConversionFailure(
+                format!("its tables have version {newer}, this Beckon knows {TABLES_VERSION}: use a newer Beckon")
+                    .into(),
+            ));
+        }
+    }
+    connection.execute(
+        "UPDATE delivery SET due_at = 0, leased = 0 WHERE ended_at IS NULL AND leased = 1",
+        [],
+    )?;
+    Ok(())
+}
