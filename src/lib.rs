@@ -4,5 +4,7 @@ pub mod domain;
 pub mod engine;
 pub mod files;
 pub mod geo;
+pub mod http;
+pub mod metrics;
 pub mod push;
 pub mod store;

@@ -13,13 +13,18 @@ use super::{
 use crate::geo::GeofenceIndex;
 
 /// All geofences of a workspace, findable by place, identity, beacon and code.
-#[derive(Default)]
 pub struct Places {
     geofences: Vec<Geofence>,
     index: GeofenceIndex,
     by_id: HashMap<GeofenceId, u32>,
     by_beacon: HashMap<BeaconId, Vec<u32>>,
     by_code: HashMap<String, Vec<u32>>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::build([])
+    }
 }
 
 impl Places {
@@ -48,7 +53,7 @@ impl Places {
                 by_code.entry(code.clone()).or_default().push(place);
             }
         }
-        let index = GeofenceIndex::build(kept.iter().map(|geofence| &geofence.shape));
+        let index = GeofenceIndex::build(kept.iter().map(|geofence| Arc::clone(&geofence.shape)).collect());
         Self {
             geofences: kept,
             index,

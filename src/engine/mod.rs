@@ -1,3 +1,79 @@
 //! Use cases over traits: what Beckon does, without knowing which store, provider or web framework serves it.
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::{domain::presence::PresenceRules, metrics::SharedMetrics, store::Store};
+
+pub mod catalogues;
+pub mod customers;
+pub mod dispatch;
+pub mod geofence_sets;
+pub mod ingest;
+pub mod outside_events;
 pub mod ports;
+pub mod records;
+pub mod regions;
+pub mod retry;
+
+use catalogues::Catalogues;
+use ports::{Clock, StoreError};
+use records::Records;
+
+/// Everything that the use cases share.
+pub struct Engine {
+    /// Where everything is kept.
+    pub store: Store,
+    /// The only clock.
+    pub clock: Arc<dyn Clock>,
+    /// Geofences and campaigns in memory.
+    pub catalogues: Catalogues,
+    /// Records, by way of a cache.
+    pub records: Records,
+    /// How long evidence holds.
+    pub presence: PresenceRules,
+    /// Counters.
+    pub metrics: SharedMetrics,
+    /// Rings when the outbox has got a row.
+    pub outbox_filled: Arc<Notify>,
+    /// Rings when an outside event waits to be told.
+    pub event_arrived: Arc<Notify>,
+}
+
+/// Why a use case did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store did not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Others kept changing the same customer.
+    #[error("the customer's record is being changed by too many at once; send it again")]
+    Contended,
+    /// A stored record is unreadable.
+    #[error(transparent)]
+    Record(#[from] crate::domain::record::RecordError),
+}
+
+impl Engine {
+    /// Puts the parts together.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        presence: PresenceRules,
+        cached_records_max: usize,
+        metrics: SharedMetrics,
+    ) -> Self {
+        let records = Records::new(Arc::clone(&store.hot), cached_records_max, Arc::clone(&metrics));
+        Self {
+            catalogues: Catalogues::new(Arc::clone(&store.control)),
+            store,
+            clock,
+            records,
+            presence,
+            metrics,
+            outbox_filled: Arc::new(Notify::new()),
+            event_arrived: Arc::new(Notify::new()),
+        }
+    }
+}

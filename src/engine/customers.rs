@@ -1,0 +1,248 @@
+//! Customers and their devices, as owners and apps tell of them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::{Map, Value};
+
+use super::{
+    Engine, EngineError,
+    records::{Change, Write},
+};
+use crate::domain::{
+    customer::{Consent, Device, Profile, TOPICS_MAX},
+    delivery::{Environment, Platform, PushTarget},
+    ids::{AppId, DeviceId, PushToken, SubjectId, Topic, UserId, WorkspaceId},
+    record::Record,
+};
+
+/// What an app tells about its installation.
+#[derive(Debug, Clone)]
+pub struct DeviceUpdate {
+    /// Its platform.
+    pub platform: Platform,
+    /// Its app.
+    pub app: AppId,
+    /// The push token, once the app has one.
+    pub token: Option<PushToken>,
+    /// Apple's world.
+    pub environment: Environment,
+    /// Who is logged in.
+    pub user: Option<UserId>,
+    /// What its user reads.
+    pub locale: Option<String>,
+    /// Where its user lives.
+    pub time_zone: Option<String>,
+    /// What its user allows.
+    pub consent: Consent,
+}
+
+/// What an owner's system tells about a customer. `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ProfileUpdate {
+    /// How to address them.
+    pub name: Option<String>,
+    /// Fields to set; null takes one away.
+    pub traits: Option<Map<String, Value>>,
+    /// All that they follow.
+    pub topics: Option<BTreeSet<Topic>>,
+    /// What they allow.
+    pub consent: Consent,
+}
+
+/// Whether an update keeps what it does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateMode {
+    /// What is not named is taken away.
+    Replace,
+    /// What is not named stays.
+    Merge,
+}
+
+/// A list is longer than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a customer follows at most {TOPICS_MAX} topics")]
+pub struct TooManyTopics;
+
+impl Engine {
+    /// Registers a device or renews what is known of it. A device that comes to another customer brings along where it
+    /// is; when the customer before was anonymous, also what that one was sent.
+    pub async fn put_device(
+        &self,
+        workspace: &WorkspaceId,
+        device: &DeviceId,
+        update: &DeviceUpdate,
+    ) -> Result<SubjectId, EngineError> {
+        self.records.forget_owner(workspace, device);
+        let owner = self
+            .records
+            .owners(workspace, std::slice::from_ref(device))
+            .await?
+            .pop()
+            .flatten();
+        let subject = match (&update.user, &owner) {
+            (Some(user), _) => SubjectId::User(user.clone()),
+            (None, Some(owner @ SubjectId::Anonymous(_))) => owner.clone(),
+            (None, _) => SubjectId::Anonymous(device.clone()),
+        };
+        let before = match owner.filter(|owner| *owner != subject) {
+            None => None,
+            Some(owner) => self.records.get(workspace, &owner).await?.map(|record| (owner, record)),
+        };
+        let now = self.clock.now();
+        self.records
+            .change(workspace, &subject, |record, _| {
+                let known = record
+                    .device(device)
+                    .or_else(|| before.as_ref().and_then(|(_, old)| old.device(device)));
+                let mut renewed = known.cloned().unwrap_or_else(|| Device::new(device.clone(), now));
+                let registered_at = renewed
+                    .target
+                    .as_ref()
+                    .filter(|known| Some(&known.token) == update.token.as_ref())
+                    .map_or(now, |known| known.registered_at);
+                renewed.target = update.token.clone().map(|token| PushTarget {
+                    platform: update.platform,
+                    app: update.app.clone(),
+                    token,
+                    environment: update.environment,
+                    registered_at,
+                });
+                renewed.locale.clone_from(&update.locale);
+                renewed.time_zone.clone_from(&update.time_zone);
+                renewed.seen_at = now;
+                record.profile.consent.update(update.consent);
+                if let Some((SubjectId::Anonymous(_), old)) = &before {
+                    record.adopt_sends(old.sends.clone());
+                }
+                let forgotten = record.put_device(renewed);
+                Change {
+                    claims: vec![device.clone()],
+                    releases: forgotten.into_iter().collect(),
+                    ..Change::new((), Write::Record)
+                }
+            })
+            .await?;
+        if let Some((owner, _)) = before {
+            self.take_device(workspace, &owner, device).await?;
+        }
+        Ok(subject)
+    }
+
+    /// Takes a device out of a customer's record; an anonymous customer without it is nobody and goes too.
+    async fn take_device(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        device: &DeviceId,
+    ) -> Result<bool, EngineError> {
+        self.records
+            .change(workspace, subject, |record, _| {
+                if record.remove_device(device).is_none() {
+                    return Change::new(false, Write::Nothing);
+                }
+                let nobody = subject.user().is_none() && record.devices.is_empty();
+                let write = if nobody { Write::Delete } else { Write::Record };
+                Change {
+                    releases: vec![device.clone()],
+                    ..Change::new(true, write)
+                }
+            })
+            .await
+    }
+
+    /// Forgets a device; false when there was none.
+    pub async fn delete_device(&self, workspace: &WorkspaceId, device: &DeviceId) -> Result<bool, EngineError> {
+        self.records.forget_owner(workspace, device);
+        match self
+            .records
+            .owners(workspace, std::slice::from_ref(device))
+            .await?
+            .pop()
+            .flatten()
+        {
+            None => Ok(false),
+            Some(owner) => self.take_device(workspace, &owner, device).await,
+        }
+    }
+
+    /// A customer's record; `None` when there is none.
+    pub async fn customer(&self, workspace: &WorkspaceId, user: &UserId) -> Result<Option<Arc<Record>>, EngineError> {
+        self.records.get(workspace, &SubjectId::User(user.clone())).await
+    }
+
+    /// Writes what the owner's system tells about a customer, who is made when new.
+    pub async fn put_customer(
+        &self,
+        workspace: &WorkspaceId,
+        user: &UserId,
+        update: &ProfileUpdate,
+        mode: UpdateMode,
+    ) -> Result<Profile, EngineError> {
+        self.records
+            .change(workspace, &SubjectId::User(user.clone()), |record, _| {
+                let profile = &mut record.profile;
+                if mode == UpdateMode::Replace {
+                    *profile = Profile {
+                        consent: profile.consent,
+                        ..Profile::default()
+                    };
+                }
+                profile.name = update.name.clone().or(profile.name.take());
+                for (name, value) in update.traits.iter().flatten() {
+                    if value.is_null() {
+                        profile.traits.0.remove(name);
+                    } else {
+                        profile.traits.0.insert(name.clone(), value.clone());
+                    }
+                }
+                if let Some(topics) = &update.topics {
+                    profile.topics.clone_from(topics);
+                }
+                profile.consent.update(update.consent);
+                Change::new(profile.clone(), Write::Record)
+            })
+            .await
+    }
+
+    /// Erases a customer with all devices; false when there was none.
+    pub async fn delete_customer(&self, workspace: &WorkspaceId, user: &UserId) -> Result<bool, EngineError> {
+        self.records
+            .change(
+                workspace,
+                &SubjectId::User(user.clone()),
+                |record: &mut Record, exists| {
+                    let releases = record.devices.iter().map(|device| device.id.clone()).collect();
+                    let write = if exists { Write::Delete } else { Write::Nothing };
+                    Change {
+                        releases,
+                        ..Change::new(exists, write)
+                    }
+                },
+            )
+            .await
+    }
+
+    /// Lets a customer follow a topic, or no longer.
+    pub async fn set_topic(
+        &self,
+        workspace: &WorkspaceId,
+        user: &UserId,
+        topic: &Topic,
+        follows: bool,
+    ) -> Result<Result<(), TooManyTopics>, EngineError> {
+        self.records
+            .change(workspace, &SubjectId::User(user.clone()), |record, _| {
+                let topics = &mut record.profile.topics;
+                if follows && topics.len() >= TOPICS_MAX && !topics.contains(topic) {
+                    return Change::new(Err(TooManyTopics), Write::Nothing);
+                }
+                let changed = if follows {
+                    topics.insert(topic.clone())
+                } else {
+                    topics.remove(topic)
+                };
+                Change::new(Ok(()), if changed { Write::Record } else { Write::Nothing })
+            })
+            .await
+    }
+}

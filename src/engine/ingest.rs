@@ -1,0 +1,289 @@
+//! The way of a check-in: whose is it, where is it, what follows, commit, answer.
+
+use std::collections::HashMap;
+
+use super::{
+    Engine, EngineError,
+    records::{Change, Write},
+    regions::{Regions, regions_for},
+};
+use crate::{
+    domain::{
+        catalogue::Catalogue,
+        checkin::CheckIn,
+        customer::Device,
+        decide::{self, Context, Effects, Status},
+        event::Event,
+        ids::{CauseId, DeviceId, GeofenceId, SubjectId, WorkspaceId},
+        presence::{Evidence, PlaceMatch},
+        record::Record,
+        time::Timestamp,
+    },
+    metrics::CheckInLabel,
+};
+
+/// What to do with a device that nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownDevice {
+    /// Say so.
+    Refuse,
+    /// Take it for an anonymous customer.
+    Create,
+}
+
+/// A geofence that the device is in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Present {
+    /// Which.
+    pub geofence: GeofenceId,
+    /// Since when.
+    pub since: Timestamp,
+    /// What says so.
+    pub evidence: Evidence,
+}
+
+/// The answer to one check-in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The check-in's id.
+    pub id: CauseId,
+    /// Its time.
+    pub at: Timestamp,
+    /// What became of it.
+    pub status: Status,
+    /// What it brought about.
+    pub events: Vec<Event>,
+    /// Where the device is.
+    pub geofences: Vec<Present>,
+    /// What to monitor next, if that was asked.
+    pub regions: Option<Regions>,
+}
+
+/// A check-in beside what it matches.
+struct Item {
+    position: usize,
+    check_in: CheckIn,
+    matches: Vec<PlaceMatch>,
+}
+
+impl Engine {
+    /// Takes check-ins of one workspace. Those of one customer are taken in the order given, in one commit. The answers
+    /// come in the order of `check_ins`; `None` for a device that is unknown.
+    pub async fn check_in(
+        &self,
+        workspace: &WorkspaceId,
+        check_ins: Vec<CheckIn>,
+        unknown: UnknownDevice,
+    ) -> Result<Vec<Option<Answer>>, EngineError> {
+        let catalogue = self.catalogues.of(workspace);
+        let mut answers: Vec<Option<Answer>> = check_ins.iter().map(|_| None).collect();
+        let mut items: Vec<Item> = check_ins
+            .into_iter()
+            .enumerate()
+            .map(|(position, check_in)| {
+                let matches = catalogue.places.matching(&check_in);
+                Item {
+                    position,
+                    check_in,
+                    matches,
+                }
+            })
+            .collect();
+        // A device that has moved to another customer since its owner was looked up is looked up once more.
+        for _ in 0..2 {
+            let (subjects, groups) = self.group_by_subject(workspace, items, unknown).await?;
+            let steps = self
+                .step_groups(workspace, &catalogue, &subjects, &groups, unknown)
+                .await?;
+            items = Vec::new();
+            for ((subject, group), (record, effects)) in subjects.iter().zip(groups).zip(steps) {
+                for (item, effects) in group.into_iter().zip(effects) {
+                    if effects.status == Status::NotHere {
+                        self.records.forget_owner(workspace, &item.check_in.device);
+                        items.push(item);
+                        continue;
+                    }
+                    let position = item.position;
+                    let answer = self
+                        .answer(workspace, subject, &record, &catalogue, item.check_in, effects)
+                        .await?;
+                    answers[position] = Some(answer);
+                }
+            }
+            if items.is_empty() {
+                break;
+            }
+        }
+        for answer in &answers {
+            self.metrics.check_in(
+                answer
+                    .as_ref()
+                    .map_or(CheckInLabel::Rejected, |answer| answer.status.into()),
+            );
+        }
+        Ok(answers)
+    }
+
+    /// Finds the customers and puts each one's check-ins together, in order. Unknown devices are left out or become
+    /// anonymous customers.
+    async fn group_by_subject(
+        &self,
+        workspace: &WorkspaceId,
+        items: Vec<Item>,
+        unknown: UnknownDevice,
+    ) -> Result<(Vec<SubjectId>, Vec<Vec<Item>>), EngineError> {
+        let mut devices: Vec<DeviceId> = items.iter().map(|item| item.check_in.device.clone()).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        let owners = self.records.owners(workspace, &devices).await?;
+        let owners: HashMap<DeviceId, Option<SubjectId>> = devices.into_iter().zip(owners).collect();
+        let (mut subjects, mut groups) = (Vec::new(), Vec::<Vec<Item>>::new());
+        let mut places: HashMap<SubjectId, usize> = HashMap::new();
+        for item in items {
+            let device = &item.check_in.device;
+            let subject = match (owners.get(device).and_then(Option::clone), unknown) {
+                (Some(subject), _) => subject,
+                (None, UnknownDevice::Create) => SubjectId::Anonymous(device.clone()),
+                (None, UnknownDevice::Refuse) => continue,
+            };
+            let place = *places.entry(subject.clone()).or_insert_with(|| {
+                subjects.push(subject);
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[place].push(item);
+        }
+        Ok((subjects, groups))
+    }
+
+    /// Steps each customer through their check-ins and commits.
+    async fn step_groups(
+        &self,
+        workspace: &WorkspaceId,
+        catalogue: &Catalogue,
+        subjects: &[SubjectId],
+        groups: &[Vec<Item>],
+        unknown: UnknownDevice,
+    ) -> Result<Vec<(Record, Vec<Effects>)>, EngineError> {
+        let now = self.clock.now();
+        let steps = self
+            .records
+            .change_many(workspace, subjects, |index, record, _| {
+                let subject = &subjects[index];
+                let context = Context {
+                    workspace,
+                    subject,
+                    now,
+                    catalogue,
+                    rules: self.presence,
+                };
+                step_one(record, &groups[index], context, unknown)
+            })
+            .await?;
+        let mut decided = 0;
+        for (_, effects) in &steps {
+            for effects in effects {
+                decided += effects.deliveries.len();
+                effects.events.iter().for_each(|event| self.metrics.event(event.kind));
+            }
+        }
+        if decided > 0 {
+            self.metrics.decided(decided);
+            self.outbox_filled.notify_one();
+        }
+        Ok(steps)
+    }
+
+    /// What the phone is told. A check-in that was here before is told what it brought about then.
+    async fn answer(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        record: &Record,
+        catalogue: &Catalogue,
+        check_in: CheckIn,
+        effects: Effects,
+    ) -> Result<Answer, EngineError> {
+        let (mut status, mut events) = (effects.status, effects.events);
+        if matches!(status, Status::Duplicate | Status::Late) {
+            events = self.store.hot.events_of(workspace, subject, &check_in.id).await?;
+            if !events.is_empty() {
+                status = Status::Duplicate;
+            }
+        }
+        let device = record.device(&check_in.device);
+        let geofences = device
+            .into_iter()
+            .flat_map(|device| &device.visits)
+            .filter_map(|visit| {
+                let evidence = visit.evidence()?;
+                Some(Present {
+                    geofence: visit.geofence.clone(),
+                    since: visit.since,
+                    evidence,
+                })
+            })
+            .collect();
+        let regions = check_in
+            .location
+            .filter(|_| check_in.regions && status != Status::Ignored)
+            .map(|fix| {
+                let platform = device
+                    .and_then(|device| device.target.as_ref())
+                    .map(|target| target.platform);
+                regions_for(&catalogue.places, fix.position, platform)
+            });
+        Ok(Answer {
+            id: check_in.id,
+            at: check_in.at,
+            status,
+            events,
+            geofences,
+            regions,
+        })
+    }
+}
+
+/// Steps one customer through their check-ins, in order.
+fn step_one(
+    record: &mut Record,
+    items: &[Item],
+    context: Context<'_>,
+    unknown: UnknownDevice,
+) -> Change<(Record, Vec<Effects>)> {
+    let mut claims = Vec::new();
+    if let (SubjectId::Anonymous(device), UnknownDevice::Create) = (context.subject, unknown)
+        && record.device(device).is_none()
+    {
+        record.put_device(Device::new(device.clone(), context.now));
+        claims.push(device.clone());
+    }
+    let (mut deliveries, mut facts, mut all) = (Vec::new(), Vec::new(), Vec::with_capacity(items.len()));
+    let mut write = if claims.is_empty() {
+        Write::Nothing
+    } else {
+        Write::Record
+    };
+    for item in items {
+        let effects = decide::check_in(record, &item.check_in, &item.matches, context);
+        if effects.status == Status::Processed {
+            write = Write::Record;
+        }
+        deliveries.extend(effects.deliveries.iter().cloned());
+        facts.extend(
+            effects
+                .facts
+                .iter()
+                .map(|fact| (Some(item.check_in.id.clone()), fact.clone())),
+        );
+        all.push(effects);
+    }
+    Change {
+        output: (record.clone(), all),
+        write,
+        deliveries,
+        facts,
+        claims,
+        releases: Vec::new(),
+    }
+}

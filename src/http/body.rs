@@ -1,0 +1,133 @@
+//! Bodies: bounded, uncompressed, of a known type, and JSON read with the place of what is wrong.
+
+use actix_web::{HttpRequest, HttpResponseBuilder, http::header, web};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+
+use super::problem::{Code, Problem};
+
+/// Most unknown fields named in one `Beckon-Warning`.
+const UNKNOWN_NAMED_MAX: usize = 10;
+
+/// Reads a body of at most `bytes_max`.
+pub(super) async fn read(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize) -> Result<web::Bytes, Problem> {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(
+            Code::EncodingUnsupported,
+            "send the body without Content-Encoding",
+        ));
+    }
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("the body is larger than {bytes_max} bytes"));
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > bytes_max as u64) {
+        return Err(too_large());
+    }
+    let mut body = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| Problem::new(Code::BodyIncomplete, error.to_string()))?;
+        if body.len() + chunk.len() > bytes_max {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// The content type without its parameters, in lower case; empty when there is none.
+pub(super) fn content_type(request: &HttpRequest) -> String {
+    let value = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Refuses a body that says that it is not JSON.
+pub(super) fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
+    let kind = content_type(request);
+    if kind.is_empty() || kind == "application/json" || kind.ends_with("+json") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::ContentTypeUnsupported,
+        format!("`{kind}` is not taken here; send application/json"),
+    ))
+}
+
+/// Field names that nobody knows, for the `Beckon-Warning` header.
+#[derive(Debug, Default)]
+pub(super) struct UnknownFields(Vec<String>);
+
+impl UnknownFields {
+    fn note(&mut self, path: String) {
+        if self.0.len() < UNKNOWN_NAMED_MAX && !self.0.contains(&path) {
+            self.0.push(path);
+        }
+    }
+
+    /// Adds the header where there is something to warn of.
+    pub(super) fn warn(&self, response: &mut HttpResponseBuilder) {
+        if self.0.is_empty() {
+            return;
+        }
+        let printable = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+        let names: Vec<String> = self
+            .0
+            .iter()
+            .map(|name| name.chars().map(printable).collect())
+            .collect();
+        response.insert_header((
+            "Beckon-Warning",
+            format!("unknown fields ignored: {}", names.join(", ")),
+        ));
+    }
+}
+
+/// Reads JSON into `T`. What is no JSON is named by byte, what is no `T` by JSON pointer.
+pub(super) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8], unknown: &mut UnknownFields) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_ignored::deserialize(&mut deserializer, |path| unknown.note(path.to_string()));
+    match parsed.and_then(|value| deserializer.end().map(|()| value)) {
+        Ok(value) => Ok(value),
+        Err(error) if error.is_data() => Err(locate::<T>(body, &error)),
+        Err(error) => Err(broken(body, &error)),
+    }
+}
+
+/// Reads once more, slowly, to find where it went wrong.
+fn locate<'de, T: Deserialize<'de>>(body: &'de [u8], error: &serde_json::Error) -> Problem {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let pointer = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => String::new(),
+        Err(error) => error.path().iter().map(pointer_part).collect(),
+    };
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    Problem::field(Code::FieldInvalid, pointer, message)
+}
+
+fn pointer_part(segment: &serde_path_to_error::Segment) -> String {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => format!("/{index}"),
+        serde_path_to_error::Segment::Map { key } => format!("/{key}"),
+        serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => String::new(),
+    }
+}
+
+/// A problem that names the byte (from 0) at which the body stops being JSON.
+pub(super) fn broken(body: &[u8], error: &serde_json::Error) -> Problem {
+    let line_start: usize = body
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    let byte = (line_start + error.column().saturating_sub(1)).min(body.len());
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    Problem::new(Code::JsonBroken, format!("broken JSON at byte {byte}: {message}"))
+}

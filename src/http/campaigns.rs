@@ -1,0 +1,148 @@
+//! `/v1/campaigns/{id}`: a marketer writes campaigns.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::{
+    App,
+    auth::Caller,
+    body::{self, UnknownFields},
+    path_id,
+    problem::{Code, Problem, Wrong},
+    resource,
+};
+use crate::{
+    domain::{campaign::Campaign, ids::CampaignId, json_reader::Refusal},
+    engine::{catalogues::Half, ports::Role},
+};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/campaigns").route(web::get().to(list)))
+        .service(
+            resource("/v1/campaigns/{id}")
+                .route(web::put().to(put))
+                .route(web::get().to(get))
+                .route(web::delete().to(delete)),
+        )
+        .service(resource("/v1/campaigns/{id}/start").route(web::post().to(start)))
+        .service(resource("/v1/campaigns/{id}/pause").route(web::post().to(pause)));
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    let wrong = Wrong {
+        pointer: Some(refusal.pointer.clone()),
+        line: None,
+        code: Code::CampaignInvalid.name(),
+        detail: refusal.detail.clone(),
+    };
+    Problem::new(Code::CampaignInvalid, refusal.to_string()).with_errors(vec![wrong])
+}
+
+fn with_version(mut document: Value, version: u32) -> Value {
+    document["version"] = json!(version);
+    if document["status"].is_null() {
+        document["status"] = json!("active");
+    }
+    document
+}
+
+/// Checks a document, stores it and makes it current.
+async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) -> Result<u32, Problem> {
+    let campaign = Campaign::read(document, 0).map_err(refused)?;
+    if campaign.id != *id {
+        let refusal = Refusal {
+            pointer: "/id".to_owned(),
+            detail: format!("is not `{id}`, as the path says"),
+        };
+        return Err(refused(refusal));
+    }
+    let engine = &app.engine;
+    let version = engine
+        .store
+        .control
+        .put_campaign(&caller.workspace, id, document, engine.clock.now())
+        .await?;
+    engine.catalogues.reload(&caller.workspace, Half::Campaigns).await?;
+    Ok(version)
+}
+
+async fn put(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let id = path_id("the campaign's id", &path, CampaignId::new)?;
+    body::expect_json(&request)?;
+    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
+    let mut document: Value = body::parse(&bytes, &mut UnknownFields::default())?;
+    if let Some(fields) = document.as_object_mut() {
+        // What GET answers can be changed and put back.
+        fields.remove("version");
+        fields.entry("id").or_insert_with(|| json!(id));
+    }
+    let version = store(&app, &caller, &id, &document).await?;
+    Ok(HttpResponse::Ok().json(with_version(document, version)))
+}
+
+async fn documents(app: &App, caller: &Caller) -> Result<Vec<(Campaign, Value)>, Problem> {
+    caller.require(Role::Viewer)?;
+    Ok(app.engine.store.control.load_campaigns(&caller.workspace).await?)
+}
+
+async fn list(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let campaigns = documents(&app, &caller).await?;
+    let items: Vec<Value> = campaigns
+        .into_iter()
+        .map(|(campaign, document)| with_version(document, campaign.version))
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": null})))
+}
+
+async fn find(app: &App, caller: &Caller, id: &CampaignId) -> Result<(Campaign, Value), Problem> {
+    documents(app, caller)
+        .await?
+        .into_iter()
+        .find(|(campaign, _)| campaign.id == *id)
+        .ok_or_else(|| Problem::new(Code::CampaignUnknown, format!("there is no campaign `{id}`")))
+}
+
+async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let id = path_id("the campaign's id", &path, CampaignId::new)?;
+    let (campaign, document) = find(&app, &caller, &id).await?;
+    Ok(HttpResponse::Ok().json(with_version(document, campaign.version)))
+}
+
+async fn start(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    set_status(&app, &caller, &path, "active").await
+}
+
+async fn pause(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    set_status(&app, &caller, &path, "paused").await
+}
+
+async fn set_status(app: &App, caller: &Caller, id: &str, status: &str) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let id = path_id("the campaign's id", id, CampaignId::new)?;
+    let (_, mut document) = find(app, caller, &id).await?;
+    document["status"] = json!(status);
+    let version = store(app, caller, &id, &document).await?;
+    Ok(HttpResponse::Ok().json(with_version(document, version)))
+}
+
+async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let id = path_id("the campaign's id", &path, CampaignId::new)?;
+    let deleted = app.engine.store.control.delete_campaign(&caller.workspace, &id).await?;
+    app.engine.catalogues.reload(&caller.workspace, Half::Campaigns).await?;
+    if deleted {
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    Err(Problem::new(
+        Code::CampaignUnknown,
+        format!("there is no campaign `{id}`"),
+    ))
+}

@@ -1,0 +1,430 @@
+//! `POST /v1/check-ins`: one check-in, an array, or a line each; answered item by item.
+
+use std::borrow::Cow;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{
+    App,
+    auth::{Caller, Identity},
+    body::{self, UnknownFields},
+    geofences::{PresentBody, RegionsBody},
+    problem::{Code, Problem, ProblemBody},
+    resource,
+};
+use crate::{
+    domain::{
+        checkin::{BEACONS_MAX, BeaconId, BeaconSighting, CheckIn, Fix},
+        decide::Status,
+        event::Event,
+        ids::{CauseId, DeviceId},
+        time::Timestamp,
+    },
+    engine::{
+        ingest::{Answer, UnknownDevice},
+        ports::Role,
+    },
+    geo::Position,
+    metrics::CheckInLabel,
+};
+
+/// Longest scanned code, in bytes.
+const CODE_BYTES_MAX: usize = 512;
+/// Greatest accuracy that means anything, in metres.
+const ACCURACY_MAX_M: f64 = 20_000_000.0;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.service(resource("/v1/check-ins").route(web::post().to(post)));
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CheckInBody<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    device_id: Cow<'a, str>,
+    at: Option<Timestamp>,
+    location: Option<LocationBody>,
+    beacons: Option<Vec<BeaconBody>>,
+    #[serde(borrow)]
+    code: Option<Cow<'a, str>>,
+    #[serde(default)]
+    regions: bool,
+}
+
+#[derive(Deserialize)]
+#[expect(
+    dead_code,
+    reason = "speed, course and altitude are part of the API and not used yet"
+)]
+struct LocationBody {
+    latitude: f64,
+    longitude: f64,
+    accuracy: Option<f64>,
+    floor: Option<i32>,
+    speed: Option<f64>,
+    course: Option<f64>,
+    altitude: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum BeaconBody {
+    IBeacon {
+        uuid: Uuid,
+        major: NumberOrText,
+        minor: NumberOrText,
+        rssi: Option<f64>,
+    },
+    Eddystone {
+        namespace: String,
+        instance: String,
+        rssi: Option<f64>,
+    },
+}
+
+/// Radar's SDK writes major and minor as texts.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(u16),
+    Text(String),
+}
+
+impl NumberOrText {
+    fn number(&self, pointer: &str) -> Result<u16, Problem> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            Self::Text(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| Problem::field(Code::FieldInvalid, pointer, "must be a whole number from 0 to 65535")),
+        }
+    }
+}
+
+/// One item of a request, or why it is none.
+type Item = Result<CheckIn, (Option<String>, Problem)>;
+
+#[derive(Serialize)]
+struct ResultsBody<'a> {
+    results: Vec<ResultBody<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResultBody<'a> {
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemBody<'a>>,
+    events: &'a [Event],
+    geofences: Vec<PresentBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regions: Option<RegionsBody>,
+}
+
+async fn post(
+    app: web::Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    if matches!(&caller.identity, Identity::Key(Role::Viewer)) {
+        caller.require(Role::Marketer)?;
+    }
+    let kind = body::content_type(&request);
+    let lines = match kind.as_str() {
+        "" | "application/json" => false,
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => true,
+        other => {
+            let detail = format!("`{other}` is not taken here; send application/json or application/x-ndjson");
+            return Err(Problem::new(Code::ContentTypeUnsupported, detail));
+        }
+    };
+    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
+    let mut unknown = UnknownFields::default();
+    let door = Door {
+        app: &app,
+        now: app.engine.clock.now(),
+    };
+    let single = !lines && bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[');
+    let mut items = if lines {
+        door.read_lines(&bytes, &mut unknown)?
+    } else if single {
+        let check_in = door.read_one(&bytes, &mut unknown).map_err(|(_, problem)| problem)?;
+        vec![Ok(check_in)]
+    } else {
+        door.read_array(&bytes, &mut unknown)?
+    };
+    refuse_other_devices(&caller, &mut items);
+    let check_ins: Vec<CheckIn> = items.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
+    let creates = if caller.has_secret_key() {
+        UnknownDevice::Create
+    } else {
+        UnknownDevice::Refuse
+    };
+    let mut answers = app
+        .engine
+        .check_in(&caller.workspace, check_ins, creates)
+        .await?
+        .into_iter();
+    let outcomes: Vec<Result<Answer, (Option<String>, Problem)>> = items
+        .into_iter()
+        .map(|item| {
+            let check_in = item.inspect_err(|_| app.engine.metrics.check_in(CheckInLabel::Rejected))?;
+            answers.next().flatten().ok_or_else(|| {
+                let detail = format!("device `{}` is not registered", check_in.device);
+                (
+                    Some(check_in.id.as_str().to_owned()),
+                    Problem::field(Code::DeviceUnknown, "/deviceId", detail),
+                )
+            })
+        })
+        .collect();
+    if let (true, Some(Err((_, problem)))) = (single, outcomes.first()) {
+        return Err(problem.clone());
+    }
+    let mut response = HttpResponse::Ok();
+    unknown.warn(&mut response);
+    Ok(response.json(ResultsBody {
+        results: outcomes.iter().map(result_body).collect(),
+    }))
+}
+
+/// An app reports one device: with a device token its own, with a publishable key one at a time.
+fn refuse_other_devices(caller: &Caller, items: &mut [Item]) {
+    let own = match &caller.identity {
+        Identity::Key(Role::Publishable) => items.iter().flatten().next().map(|first| first.device.clone()),
+        Identity::Device(device) => Some(device.clone()),
+        Identity::Key(_) => None,
+    };
+    let Some(own) = own else { return };
+    for item in items {
+        if let Ok(check_in) = item
+            && check_in.device != own
+        {
+            let detail = format!("this key reports device `{own}` only; several devices need a secret key");
+            let problem = Problem::field(Code::DeviceNotAllowed, "/deviceId", detail);
+            *item = Err((Some(check_in.id.as_str().to_owned()), problem));
+        }
+    }
+}
+
+fn result_body(outcome: &Result<Answer, (Option<String>, Problem)>) -> ResultBody<'_> {
+    match outcome {
+        Err((id, problem)) => ResultBody {
+            id: id.as_deref(),
+            at: None,
+            status: "rejected",
+            problem: Some(problem.body()),
+            events: &[],
+            geofences: Vec::new(),
+            regions: None,
+        },
+        Ok(answer) => ResultBody {
+            id: Some(answer.id.as_str()),
+            at: Some(answer.at),
+            status: match answer.status {
+                Status::Processed => "processed",
+                Status::Duplicate => "duplicate",
+                Status::Late => "late",
+                Status::Ignored | Status::NotHere => "ignored",
+            },
+            problem: None,
+            events: &answer.events,
+            geofences: answer.geofences.iter().map(PresentBody::from).collect(),
+            regions: answer.regions.as_ref().map(RegionsBody::from),
+        },
+    }
+}
+
+/// Where bodies become check-ins.
+struct Door<'a> {
+    app: &'a App,
+    now: Timestamp,
+}
+
+impl Door<'_> {
+    fn read_array(&self, bytes: &[u8], unknown: &mut UnknownFields) -> Result<Vec<Item>, Problem> {
+        let raw: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| body::broken(bytes, &error))?;
+        self.refuse_too_many(raw.len())?;
+        Ok(raw
+            .iter()
+            .enumerate()
+            .map(|(index, raw)| {
+                self.read_one(raw.get().as_bytes(), unknown)
+                    .map_err(|(id, problem)| (id, problem.within(&format!("/{index}"), None)))
+            })
+            .collect())
+    }
+
+    fn read_lines(&self, bytes: &[u8], unknown: &mut UnknownFields) -> Result<Vec<Item>, Problem> {
+        let lines = || {
+            (1u64..)
+                .zip(bytes.split(|byte| *byte == b'\n'))
+                .filter(|(_, line)| !line.trim_ascii().is_empty())
+        };
+        self.refuse_too_many(lines().count())?;
+        Ok(lines()
+            .map(|(number, line)| {
+                self.read_one(line, unknown)
+                    .map_err(|(id, problem)| (id, problem.within("", Some(number))))
+            })
+            .collect())
+    }
+
+    fn refuse_too_many(&self, count: usize) -> Result<(), Problem> {
+        let most = self.app.limits.check_ins_max;
+        if count > most {
+            return Err(Problem::new(
+                Code::TooManyItems,
+                format!("{count} check-ins at once, the limit is {most}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn read_one(&self, bytes: &[u8], unknown: &mut UnknownFields) -> Item {
+        let parsed = body::parse::<CheckInBody<'_>>(bytes, unknown);
+        let body = parsed.map_err(|problem| {
+            // The id is told back where it can be found, so that the client knows which one it was.
+            let value: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+            (
+                value.and_then(|value| Some(value.get("id")?.as_str()?.to_owned())),
+                problem,
+            )
+        })?;
+        let id = body.id.as_ref().map(|id| id.clone().into_owned());
+        self.validate(body).map_err(|problem| (id, problem))
+    }
+
+    fn validate(&self, body: CheckInBody<'_>) -> Result<CheckIn, Problem> {
+        let invalid = |pointer: &str, detail: &dyn std::fmt::Display| {
+            Problem::field(Code::FieldInvalid, pointer, detail.to_string())
+        };
+        let id = match &body.id {
+            None => CauseId::random(),
+            Some(id) => CauseId::new(id).map_err(|error| invalid("/id", &error))?,
+        };
+        let device = DeviceId::new(&body.device_id).map_err(|error| invalid("/deviceId", &error))?;
+        let at = body.at.unwrap_or(self.now);
+        if at > self.now.plus(self.app.limits.future_max) {
+            let detail = format!(
+                "{at} is more than {} ahead of the server's {}",
+                self.app.limits.future_max, self.now
+            );
+            return Err(Problem::field(Code::TimeInFuture, "/at", detail));
+        }
+        let location = body.location.as_ref().map(read_location).transpose()?;
+        if body
+            .code
+            .as_ref()
+            .is_some_and(|code| code.is_empty() || code.len() > CODE_BYTES_MAX)
+        {
+            return Err(invalid("/code", &format!("must have 1 to {CODE_BYTES_MAX} bytes")));
+        }
+        let beacons = body.beacons.as_deref().map(read_beacons).transpose()?;
+        if location.is_none() && beacons.is_none() && body.code.is_none() {
+            return Err(Problem::field(
+                Code::NothingReported,
+                "",
+                "needs a location, beacons or a code",
+            ));
+        }
+        Ok(CheckIn {
+            id,
+            device,
+            at,
+            location,
+            beacons,
+            code: body.code.map(Cow::into_owned),
+            regions: body.regions,
+        })
+    }
+}
+
+fn read_location(body: &LocationBody) -> Result<Fix, Problem> {
+    let invalid = |pointer: &str, detail: String| Problem::field(Code::FieldInvalid, pointer, detail);
+    if !(-90.0..=90.0).contains(&body.latitude) {
+        return Err(invalid(
+            "/location/latitude",
+            format!("{} is not between -90 and 90", body.latitude),
+        ));
+    }
+    if !(-180.0..=180.0).contains(&body.longitude) {
+        return Err(invalid(
+            "/location/longitude",
+            format!("{} is not between -180 and 180", body.longitude),
+        ));
+    }
+    if let Some(accuracy) = body.accuracy
+        && !(0.0..=ACCURACY_MAX_M).contains(&accuracy)
+    {
+        return Err(invalid(
+            "/location/accuracy",
+            format!("{accuracy} is not a radius in metres"),
+        ));
+    }
+    let position = Position {
+        latitude: body.latitude,
+        longitude: body.longitude,
+    };
+    Ok(Fix {
+        position,
+        accuracy_m: body.accuracy,
+        floor: body.floor,
+    })
+}
+
+fn read_beacons(bodies: &[BeaconBody]) -> Result<Vec<BeaconSighting>, Problem> {
+    if bodies.len() > BEACONS_MAX {
+        let detail = format!("{} beacons, the limit is {BEACONS_MAX}", bodies.len());
+        return Err(Problem::field(Code::FieldInvalid, "/beacons", detail));
+    }
+    bodies
+        .iter()
+        .enumerate()
+        .map(|(index, body)| {
+            let at = |field: &str| format!("/beacons/{index}/{field}");
+            let (id, rssi) = match body {
+                BeaconBody::IBeacon {
+                    uuid,
+                    major,
+                    minor,
+                    rssi,
+                } => {
+                    let (major, minor) = (major.number(&at("major"))?, minor.number(&at("minor"))?);
+                    (
+                        BeaconId::IBeacon {
+                            uuid: *uuid,
+                            major,
+                            minor,
+                        },
+                        rssi,
+                    )
+                }
+                BeaconBody::Eddystone {
+                    namespace,
+                    instance,
+                    rssi,
+                } => {
+                    let id = serde_json::json!({"type": "eddystone", "namespace": namespace, "instance": instance});
+                    let id = serde_json::from_value(id)
+                        .map_err(|error| Problem::field(Code::FieldInvalid, at(""), error.to_string()))?;
+                    (id, rssi)
+                }
+            };
+            Ok(BeaconSighting {
+                id,
+                rssi_dbm: rssi.map(|rssi| rssi as i32),
+            })
+        })
+        .collect()
+}

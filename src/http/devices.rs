@@ -1,0 +1,146 @@
+//! `/v1/devices/{deviceId}`: an app registers its installation.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    App,
+    auth::{Caller, Identity},
+    body::{self, UnknownFields},
+    path_id,
+    problem::{Code, Problem},
+    resource,
+};
+use crate::{
+    domain::{
+        customer::Consent,
+        delivery::{Environment, Platform},
+        ids::{AppId, DeviceId, PushToken, UserId},
+    },
+    engine::{customers::DeviceUpdate, ports::Role},
+};
+
+/// Longest locale or time zone, in bytes.
+const NAME_BYTES_MAX: usize = 100;
+/// Longest push token, in bytes. Apple's are some 64 to 160 hex digits, Google's some 150 to 250 characters.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.service(
+        resource("/v1/devices/{deviceId}")
+            .route(web::put().to(put))
+            .route(web::delete().to(delete)),
+    );
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeviceBody {
+    platform: Platform,
+    app: String,
+    push_token: Option<String>,
+    environment: Option<Environment>,
+    user_id: Option<String>,
+    locale: Option<String>,
+    time_zone: Option<String>,
+    #[serde(default)]
+    consent: Consent,
+}
+
+impl DeviceBody {
+    fn validate(self) -> Result<DeviceUpdate, Problem> {
+        let invalid = |pointer: &str, detail: &dyn std::fmt::Display| {
+            Problem::field(Code::FieldInvalid, pointer, detail.to_string())
+        };
+        let short = |pointer: &str, text: Option<String>| match text {
+            Some(text) if text.is_empty() || text.len() > NAME_BYTES_MAX => {
+                Err(invalid(pointer, &format!("must have 1 to {NAME_BYTES_MAX} bytes")))
+            }
+            text => Ok(text),
+        };
+        let time_zone = short("/timeZone", self.time_zone)?;
+        if let Some(zone) = &time_zone
+            && jiff::tz::TimeZone::get(zone).is_err()
+        {
+            return Err(invalid(
+                "/timeZone",
+                &format!("`{zone}` is no IANA time zone, such as Europe/Lisbon"),
+            ));
+        }
+        Ok(DeviceUpdate {
+            platform: self.platform,
+            app: AppId::new(&self.app).map_err(|error| invalid("/app", &error))?,
+            token: self
+                .push_token
+                .map(|token| read_token(&token, self.platform).map_err(|detail| invalid("/pushToken", &detail)))
+                .transpose()?,
+            environment: self.environment.unwrap_or_default(),
+            user: self
+                .user_id
+                .map(|user| UserId::new(user).map_err(|error| invalid("/userId", &error)))
+                .transpose()?,
+            locale: short("/locale", self.locale)?,
+            time_zone,
+            consent: self.consent,
+        })
+    }
+}
+
+fn read_token(token: &str, platform: Platform) -> Result<PushToken, String> {
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX || token.contains(|c: char| c.is_control() || c == ' ') {
+        return Err(format!("must have 1 to {TOKEN_BYTES_MAX} bytes without blanks"));
+    }
+    if platform == Platform::Ios && !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("an iOS token is sent as hex digits".to_owned());
+    }
+    PushToken::new(token).map_err(|error| error.to_string())
+}
+
+/// A device token changes only its own device; publishable and secret keys change any.
+fn check_may_change(caller: &Caller, device: &DeviceId) -> Result<(), Problem> {
+    match &caller.identity {
+        Identity::Device(own) if own != device => Err(Problem::new(
+            Code::DeviceNotAllowed,
+            "a device token changes its own device only",
+        )),
+        Identity::Key(Role::Viewer) => caller.require(Role::Marketer),
+        Identity::Device(_) | Identity::Key(_) => Ok(()),
+    }
+}
+
+async fn put(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let device = path_id("the device id", &path, DeviceId::new)?;
+    check_may_change(&caller, &device)?;
+    body::expect_json(&request)?;
+    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
+    let mut unknown = UnknownFields::default();
+    let update = body::parse::<DeviceBody>(&bytes, &mut unknown)?.validate()?;
+    let subject = app.engine.put_device(&caller.workspace, &device, &update).await?;
+    let (token, expires_at) = app
+        .authority
+        .device_token(&caller.workspace, &device, app.engine.clock.now());
+    let mut response = HttpResponse::Ok();
+    unknown.warn(&mut response);
+    Ok(response.json(json!({
+        "deviceId": device, "userId": subject.user(), "deviceToken": token, "expiresAt": expires_at,
+    })))
+}
+
+async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let device = path_id("the device id", &path, DeviceId::new)?;
+    check_may_change(&caller, &device)?;
+    if app.engine.delete_device(&caller.workspace, &device).await? {
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    Err(Problem::new(
+        Code::DeviceUnknown,
+        format!("device `{device}` is not registered"),
+    ))
+}

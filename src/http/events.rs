@@ -1,0 +1,100 @@
+//! `POST /v1/events`: something happened outside.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    App,
+    auth::Caller,
+    body::{self, UnknownFields},
+    problem::{Code, Problem},
+    resource,
+};
+use crate::{
+    domain::{
+        event::{EventTarget, OutsideEvent},
+        ids::{CauseId, Topic, UserId},
+        time::Timestamp,
+    },
+    engine::ports::Role,
+};
+
+/// Longest type of an event, in bytes.
+const TYPE_BYTES_MAX: usize = 200;
+/// Largest data of an event, in bytes of JSON.
+const DATA_BYTES_MAX: usize = 16 * 1024;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.service(resource("/v1/events").route(web::post().to(post)));
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventBody {
+    id: Option<String>,
+    #[serde(rename = "type")]
+    event_type: String,
+    at: Option<Timestamp>,
+    user_id: Option<String>,
+    topic: Option<String>,
+    #[serde(default)]
+    data: Map<String, Value>,
+}
+
+impl EventBody {
+    fn validate(self, key: Option<&str>, now: Timestamp) -> Result<OutsideEvent, Problem> {
+        let invalid = |pointer: &str, detail: &dyn std::fmt::Display| {
+            Problem::field(Code::FieldInvalid, pointer, detail.to_string())
+        };
+        if self.event_type.is_empty() || self.event_type.len() > TYPE_BYTES_MAX {
+            return Err(invalid("/type", &format!("must have 1 to {TYPE_BYTES_MAX} bytes")));
+        }
+        let target = match (self.user_id, self.topic) {
+            (Some(user), None) => EventTarget::User(UserId::new(user).map_err(|error| invalid("/userId", &error))?),
+            (None, Some(topic)) => EventTarget::Topic(Topic::new(topic).map_err(|error| invalid("/topic", &error))?),
+            _ => return Err(invalid("", &"needs exactly one of userId and topic")),
+        };
+        let size = serde_json::to_string(&self.data)
+            .map(|text| text.len())
+            .unwrap_or(usize::MAX);
+        if size > DATA_BYTES_MAX {
+            return Err(invalid(
+                "/data",
+                &format!("is {size} bytes, the limit is {DATA_BYTES_MAX}"),
+            ));
+        }
+        let id = match self.id.as_deref().or(key) {
+            None => CauseId::random(),
+            Some(id) => CauseId::new(id).map_err(|error| invalid("/id", &error))?,
+        };
+        Ok(OutsideEvent {
+            id,
+            event_type: self.event_type,
+            at: self.at.unwrap_or(now),
+            target,
+            data: self.data,
+        })
+    }
+}
+
+async fn post(
+    app: web::Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    body::expect_json(&request)?;
+    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
+    let mut unknown = UnknownFields::default();
+    let key = request
+        .headers()
+        .get("Idempotency-Key")
+        .and_then(|value| value.to_str().ok());
+    let event = body::parse::<EventBody>(&bytes, &mut unknown)?.validate(key, app.engine.clock.now())?;
+    let matched = app.engine.take_event(&caller.workspace, &event).await?;
+    let mut response = HttpResponse::Accepted();
+    unknown.warn(&mut response);
+    Ok(response.json(json!({"id": event.id, "matched": matched})))
+}

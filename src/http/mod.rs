@@ -1,0 +1,143 @@
+//! The public API: one file a resource. Parses at the door; inside there are only validated types.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::{
+    domain::{ids::IdError, time::DurationMs},
+    engine::Engine,
+};
+
+pub mod auth;
+mod body;
+mod campaigns;
+mod check_ins;
+mod deliveries;
+mod devices;
+mod events;
+mod geofence_sets;
+mod geofences;
+mod keys;
+mod ops;
+pub mod problem;
+mod users;
+
+use auth::Authority;
+use problem::{Code, Problem};
+
+/// What requests may be.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
+    /// Largest JSON body.
+    pub body_bytes_max: usize,
+    /// Largest geofence file.
+    pub file_bytes_max: usize,
+    /// Most check-ins in one request.
+    pub check_ins_max: usize,
+    /// How far in the future a check-in's time may be.
+    pub future_max: DurationMs,
+}
+
+/// How far the server is with starting and stopping.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    started: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl Lifecycle {
+    /// Everything is loaded.
+    pub fn set_started(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// No new work, please.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether everything is loaded.
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// Whether it is going down.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// What every handler shares.
+pub struct App {
+    /// The use cases.
+    pub engine: Arc<Engine>,
+    /// Keys and tokens.
+    pub authority: Authority,
+    /// Limits.
+    pub limits: HttpLimits,
+    /// Starting, running or stopping.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Whether pushes can be sent, by provider: name and what is missing.
+    pub providers: Vec<(&'static str, Option<String>)>,
+}
+
+/// Puts all routes in place.
+pub fn routes(config: &mut web::ServiceConfig) {
+    check_ins::routes(config);
+    devices::routes(config);
+    users::routes(config);
+    events::routes(config);
+    geofence_sets::routes(config);
+    geofences::routes(config);
+    campaigns::routes(config);
+    deliveries::routes(config);
+    keys::routes(config);
+    ops::routes(config);
+    config.default_service(web::to(not_found));
+}
+
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let path = request.path().chars().take(200).collect::<String>();
+    Err(Problem::new(
+        Code::NotFound,
+        format!("{} {path} does not exist", request.method()),
+    ))
+}
+
+async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::new(
+        Code::MethodNotAllowed,
+        format!("{} is not done on this path", request.method()),
+    ))
+}
+
+/// A resource whose other methods are refused with a problem.
+fn resource(path: &str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(method_not_allowed))
+}
+
+/// A name from the path.
+fn path_id<'a, T>(what: &str, text: &'a str, make: impl FnOnce(&'a str) -> Result<T, IdError>) -> Result<T, Problem> {
+    make(text).map_err(|error| Problem::new(Code::PathInvalid, format!("{what} {error}")))
+}
+
+/// A query parameter's value, if it is given.
+fn parameter<'a, T, E: std::fmt::Display>(
+    name: &str,
+    text: Option<&'a str>,
+    parse: impl FnOnce(&'a str) -> Result<T, E>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| parse(text).map_err(|error| Problem::new(Code::ParameterInvalid, format!("`{name}`: {error}"))))
+        .transpose()
+}
+
+/// The query string as `T`.
+fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    web::Query::<T>::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|error| Problem::new(Code::ParameterInvalid, error.to_string()))
+}

@@ -1,0 +1,237 @@
+//! `/v1/users/{userId}`: the owner's systems tell of customers.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    App,
+    auth::Caller,
+    body::{self, UnknownFields},
+    geofences::PresentBody,
+    path_id,
+    problem::{Code, Problem},
+    resource,
+};
+use crate::{
+    domain::{
+        customer::{Consent, Profile, TOPICS_MAX},
+        ids::{Topic, UserId},
+        record::Record,
+    },
+    engine::{
+        customers::{ProfileUpdate, UpdateMode},
+        ingest::Present,
+        ports::Role,
+    },
+};
+
+/// Longest name, in bytes.
+const NAME_BYTES_MAX: usize = 500;
+/// Most traits of one customer.
+const TRAITS_MAX: usize = 200;
+/// Largest traits of one customer, in bytes of JSON.
+const TRAITS_BYTES_MAX: usize = 32 * 1024;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            resource("/v1/users/{userId}")
+                .route(web::put().to(put))
+                .route(web::patch().to(patch))
+                .route(web::get().to(get))
+                .route(web::delete().to(delete)),
+        )
+        .service(
+            resource("/v1/users/{userId}/topics/{topic:.+}")
+                .route(web::put().to(follow))
+                .route(web::delete().to(unfollow)),
+        );
+}
+
+#[derive(Deserialize)]
+struct UserBody {
+    name: Option<String>,
+    traits: Option<Map<String, Value>>,
+    topics: Option<Vec<String>>,
+    #[serde(default)]
+    consent: Consent,
+}
+
+impl UserBody {
+    fn validate(self) -> Result<ProfileUpdate, Problem> {
+        let invalid = |pointer: &str, detail: String| Problem::field(Code::FieldInvalid, pointer, detail);
+        if self.name.as_ref().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(invalid("/name", format!("is longer than {NAME_BYTES_MAX} bytes")));
+        }
+        if let Some(traits) = &self.traits {
+            if traits.len() > TRAITS_MAX {
+                return Err(invalid(
+                    "/traits",
+                    format!("has {} fields, the limit is {TRAITS_MAX}", traits.len()),
+                ));
+            }
+            let size = serde_json::to_string(traits)
+                .map(|text| text.len())
+                .unwrap_or(usize::MAX);
+            if size > TRAITS_BYTES_MAX {
+                return Err(invalid(
+                    "/traits",
+                    format!("is {size} bytes, the limit is {TRAITS_BYTES_MAX}"),
+                ));
+            }
+        }
+        let topics = self.topics.map(|topics| {
+            if topics.len() > TOPICS_MAX {
+                return Err(invalid(
+                    "/topics",
+                    format!("has {} topics, the limit is {TOPICS_MAX}", topics.len()),
+                ));
+            }
+            let read = |(index, topic): (usize, &String)| {
+                Topic::new(topic).map_err(|error| invalid(&format!("/topics/{index}"), error.to_string()))
+            };
+            topics
+                .iter()
+                .enumerate()
+                .map(read)
+                .collect::<Result<BTreeSet<Topic>, Problem>>()
+        });
+        Ok(ProfileUpdate {
+            name: self.name,
+            traits: self.traits,
+            topics: topics.transpose()?,
+            consent: self.consent,
+        })
+    }
+}
+
+async fn put(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    write(&app, &caller, &path, &request, payload, UpdateMode::Replace).await
+}
+
+async fn patch(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    write(&app, &caller, &path, &request, payload, UpdateMode::Merge).await
+}
+
+async fn write(
+    app: &App,
+    caller: &Caller,
+    user: &str,
+    request: &HttpRequest,
+    payload: web::Payload,
+    mode: UpdateMode,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let user = path_id("the user id", user, UserId::new)?;
+    body::expect_json(request)?;
+    let bytes = body::read(request, payload, app.limits.body_bytes_max).await?;
+    let mut unknown = UnknownFields::default();
+    let update = body::parse::<UserBody>(&bytes, &mut unknown)?.validate()?;
+    let profile = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
+    let mut response = HttpResponse::Ok();
+    unknown.warn(&mut response);
+    Ok(response.json(profile_body(&user, &profile)))
+}
+
+fn profile_body(user: &UserId, profile: &Profile) -> Value {
+    json!({
+        "userId": user, "name": profile.name, "traits": profile.traits, "topics": profile.topics,
+        "consent": profile.consent,
+    })
+}
+
+fn record_body(user: &UserId, record: &Record) -> Value {
+    let mut body = profile_body(user, &record.profile);
+    let devices: Vec<Value> = record
+        .devices
+        .iter()
+        .map(|device| {
+            let present = device.visits.iter().filter_map(|visit| {
+                let evidence = visit.evidence()?;
+                Some(Present {
+                    geofence: visit.geofence.clone(),
+                    since: visit.since,
+                    evidence,
+                })
+            });
+            let target = device.target.as_ref();
+            json!({
+                "deviceId": device.id, "platform": target.map(|target| target.platform),
+                "app": target.map(|target| &target.app), "hasPushToken": target.is_some(),
+                "locale": device.locale, "timeZone": device.time_zone, "seenAt": device.seen_at,
+                "geofences": present.map(|present| json!(PresentBody::from(&present))).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    body["devices"] = Value::from(devices);
+    body
+}
+
+async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Viewer)?;
+    let user = path_id("the user id", &path, UserId::new)?;
+    let record = app
+        .engine
+        .customer(&caller.workspace, &user)
+        .await?
+        .ok_or_else(|| unknown_user(&user))?;
+    Ok(HttpResponse::Ok().json(record_body(&user, &record)))
+}
+
+async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let user = path_id("the user id", &path, UserId::new)?;
+    if app.engine.delete_customer(&caller.workspace, &user).await? {
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    Err(unknown_user(&user))
+}
+
+fn unknown_user(user: &UserId) -> Problem {
+    Problem::new(Code::UserUnknown, format!("there is no customer `{user}`"))
+}
+
+async fn follow(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    set_topic(&app, &caller, &path, true).await
+}
+
+async fn unfollow(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    set_topic(&app, &caller, &path, false).await
+}
+
+async fn set_topic(
+    app: &App,
+    caller: &Caller,
+    path: &(String, String),
+    follows: bool,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let user = path_id("the user id", &path.0, UserId::new)?;
+    let topic = path_id("the topic", &path.1, Topic::new)?;
+    let outcome = app.engine.set_topic(&caller.workspace, &user, &topic, follows).await?;
+    outcome.map_err(|error| Problem::new(Code::TooManyItems, error.to_string()))?;
+    Ok(HttpResponse::NoContent().finish())
+}
