@@ -1,0 +1,455 @@
+//! Peers that refuse, cut, stall and say GOAWAY at will.
+
+use std::{
+    future::{Future, pending, poll_fn},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason,
+    server::{self, Connection, SendResponse},
+};
+use http::{HeaderMap, Request, Response, uri::PathAndQuery};
+use rcgen::CertifiedKey;
+use rustls::ServerConfig;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::deadline;
+use crate::push::pool::{Pool, PoolOptions, Post, RESPONSE_BYTES_MAX, Reply, SendError};
+
+type Wire = Connection<TlsStream<TcpStream>, Bytes>;
+
+struct Peer {
+    url: String,
+    ca_pem: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Peer {
+    /// Runs `play` on each connection, with its number from 0.
+    async fn new<F, P>(build: server::Builder, play: P) -> Self
+    where
+        P: Fn(usize, Wire) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![cert.der().clone()],
+                rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        let play = Arc::new(play);
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let number = counter.fetch_add(1, Ordering::SeqCst);
+                let (acceptor, build, play) = (acceptor.clone(), build.clone(), Arc::clone(&play));
+                tokio::spawn(async move {
+                    let tls = acceptor.accept(tcp).await.unwrap();
+                    play(number, build.handshake(tls).await.unwrap()).await;
+                });
+            }
+        });
+        Self {
+            url,
+            ca_pem: cert.pem(),
+            connections,
+        }
+    }
+
+    fn pool(&self, options: PoolOptions) -> Pool {
+        Pool::new(&self.url, Some(&self.ca_pem), options).unwrap()
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn post() -> Post {
+    Post {
+        path: PathAndQuery::from_static("/3/device/1"),
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(b"{}"),
+    }
+}
+
+async fn sent(pool: &Pool) -> Result<Reply, SendError> {
+    pool.post(&post(), deadline()).await
+}
+
+fn ok(mut respond: SendResponse<Bytes>) {
+    respond.send_response(Response::new(()), true).unwrap();
+}
+
+async fn next(wire: &mut Wire) -> Option<(Request<h2::RecvStream>, SendResponse<Bytes>)> {
+    wire.accept().await.and_then(Result::ok)
+}
+
+/// Keeps a connection going that gets no further answers.
+async fn idle(mut wire: Wire) {
+    while next(&mut wire).await.is_some() {}
+}
+
+async fn serve_all(mut wire: Wire) {
+    while let Some((_, respond)) = next(&mut wire).await {
+        ok(respond);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_again_on_another_connection() {
+    let peer = Peer::new(server::Builder::new(), |number, mut wire| async move {
+        if number == 0 {
+            let (_, mut respond) = next(&mut wire).await.unwrap();
+            respond.send_reset(Reason::REFUSED_STREAM);
+            idle(wire).await;
+        } else {
+            serve_all(wire).await;
+        }
+    })
+    .await;
+    assert_eq!(sent(&peer.pool(PoolOptions::default())).await.unwrap().status, 200);
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_peer_that_refuses_twice_has_provably_got_nothing() {
+    let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
+        while let Some((_, mut respond)) = next(&mut wire).await {
+            respond.send_reset(Reason::REFUSED_STREAM);
+        }
+    })
+    .await;
+    let result = sent(&peer.pool(PoolOptions::default())).await;
+    assert!(matches!(result, Err(SendError::NotSent { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn any_other_reset_leaves_it_open() {
+    let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
+        while let Some((_, mut respond)) = next(&mut wire).await {
+            respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    })
+    .await;
+    let result = sent(&peer.pool(PoolOptions::default())).await;
+    assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
+    assert_eq!(peer.connections(), 1, "not sent again");
+}
+
+#[tokio::test]
+async fn a_connection_cut_in_flight_leaves_it_open() {
+    let peer = Peer::new(server::Builder::new(), |number, mut wire| async move {
+        if number > 0 {
+            return serve_all(wire).await;
+        }
+        next(&mut wire).await.unwrap();
+        // Dropped without a word.
+    })
+    .await;
+    let pool = peer.pool(PoolOptions::default());
+    let result = sent(&pool).await;
+    assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
+    assert_eq!(
+        sent(&pool).await.unwrap().status,
+        200,
+        "the next one gets a new connection"
+    );
+}
+
+/// What a peer sends that has processed nothing, or all up to stream 1: RFC 9113 section 6.8.
+fn goaway(last_stream: u8) -> [u8; 17] {
+    [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last_stream, 0, 0, 0, 0]
+}
+
+/// A peer of bare frames: says SETTINGS, waits for a request's body, then says `frames` and, if told, closes.
+async fn bare_peer(frames: &'static [[u8; 17]], close: bool) -> Peer {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![cert.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut tls = acceptor.accept(tcp).await.unwrap();
+                if number > 0 {
+                    return serve_all(server::handshake(tls).await.unwrap()).await;
+                }
+                tls.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+                wait_for_body(&mut tls).await;
+                for frame in frames {
+                    tls.write_all(frame).await.unwrap();
+                }
+                tls.flush().await.unwrap();
+                if !close {
+                    pending::<()>().await;
+                }
+            });
+        }
+    });
+    Peer {
+        url,
+        ca_pem: cert.pem(),
+        connections,
+    }
+}
+
+/// Reads frames up to the first DATA.
+async fn wait_for_body(tls: &mut TlsStream<TcpStream>) {
+    use tokio::io::AsyncReadExt;
+    let mut preface = [0; 24];
+    tls.read_exact(&mut preface).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        tls.read_exact(&mut head).await.unwrap();
+        let mut body = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
+        tls.read_exact(&mut body).await.unwrap();
+        if head[3] == 0 {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn goaway_below_our_stream_is_proof_and_it_is_sent_again_at_once() {
+    for close in [true, false] {
+        let peer = bare_peer(const { &[[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] }, close).await;
+        assert_eq!(goaway(0), [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(sent(&peer.pool(PoolOptions::default())).await.unwrap().status, 200);
+        assert_eq!(peer.connections(), 2);
+    }
+}
+
+#[tokio::test]
+async fn goaway_that_includes_our_stream_proves_nothing() {
+    let peer = bare_peer(const { &[[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]] }, true).await;
+    let pool = peer.pool(PoolOptions::default());
+    let result = sent(&pool).await;
+    assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
+    assert_eq!(peer.connections(), 1);
+    assert_eq!(sent(&pool).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_peer_that_closes_every_few_requests_loses_none() {
+    let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
+        for _ in 0..7 {
+            let Some((_, respond)) = next(&mut wire).await else {
+                return;
+            };
+            ok(respond);
+        }
+        wire.graceful_shutdown();
+        serve_all(wire).await;
+    })
+    .await;
+    let pool = peer.pool(PoolOptions::default());
+    let mut sends = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        let pool = pool.clone();
+        sends.spawn(async move { sent(&pool).await.map(|reply| reply.status) });
+    }
+    for result in sends.join_all().await {
+        assert_eq!(result, Ok(200));
+    }
+    assert!(peer.connections() > 2);
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_given_up_at_the_deadline() {
+    let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
+        let mut held = Vec::new();
+        while let Some(request) = next(&mut wire).await {
+            held.push(request);
+        }
+    })
+    .await;
+    let pool = peer.pool(PoolOptions::default());
+    let result = pool.post(&post(), Instant::now() + Duration::from_millis(200)).await;
+    assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
+    let late = pool.post(&post(), Instant::now()).await;
+    assert!(matches!(late, Err(SendError::NotSent { .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_stream_until_the_deadline_was_not_sent() {
+    let mut build = server::Builder::new();
+    build.max_concurrent_streams(1);
+    let peer = Peer::new(build, |_, mut wire| async move {
+        let _held = next(&mut wire).await;
+        idle(wire).await;
+    })
+    .await;
+    let pool = peer.pool(PoolOptions {
+        connections_max: 1,
+        ..PoolOptions::default()
+    });
+    let soon = Instant::now() + Duration::from_millis(300);
+    let one = post();
+    let (first, second) = tokio::join!(pool.post(&one, soon), pool.post(&one, soon));
+    assert!(matches!(first, Err(SendError::Ambiguous { .. })), "{first:?}");
+    assert!(matches!(second, Err(SendError::NotSent { .. })), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_dead_connection_is_found_by_a_ping_and_replaced() {
+    // The first connection stops reading and writing after its first answer; nothing closes it.
+    let peer = Peer::new(server::Builder::new(), |number, mut wire| async move {
+        if number > 0 {
+            return serve_all(wire).await;
+        }
+        let (_, respond) = next(&mut wire).await.unwrap();
+        ok(respond);
+        let mut once = Some(());
+        poll_fn(|cx| {
+            // Flushes the answer, then never again.
+            if once.take().is_some() {
+                let _ = wire.poll_accept(cx);
+            }
+            std::task::Poll::<()>::Pending
+        })
+        .await;
+    })
+    .await;
+    let pool = peer.pool(PoolOptions {
+        connections_max: 1,
+        distrust_after: Duration::ZERO,
+        ping_timeout: Duration::from_millis(200),
+        ..PoolOptions::default()
+    });
+    assert_eq!(sent(&pool).await.unwrap().status, 200);
+    // Idle for longer than it is trusted: asked for a ping first, so that nothing is lost in it.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(sent(&pool).await.unwrap().status, 200);
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_at_once_and_not_asked_again_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let pool = Pool::new(&url, None, PoolOptions::default()).unwrap();
+    for _ in 0..3 {
+        let Err(SendError::NotSent { retry_after, .. }) = sent(&pool).await else {
+            panic!("nobody is there");
+        };
+        assert!(
+            retry_after.is_some_and(|pause| pause.0 > 0 && pause.0 <= 1000),
+            "{retry_after:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_says_settings_is_no_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let pool = Pool::new(
+        &url,
+        None,
+        PoolOptions {
+            connect_timeout: Duration::from_millis(100),
+            ..PoolOptions::default()
+        },
+    )
+    .unwrap();
+    let result = sent(&pool).await;
+    assert!(
+        matches!(&result, Err(SendError::NotSent { reason, .. }) if reason.contains("connect timeout")),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut() {
+    let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
+        while let Some((_, mut respond)) = next(&mut wire).await {
+            let response = Response::builder().status(400).body(()).unwrap();
+            let mut body = respond.send_response(response, false).unwrap();
+            body.send_data(Bytes::from(vec![b'x'; 60_000]), false).unwrap();
+        }
+    })
+    .await;
+    let reply = sent(&peer.pool(PoolOptions::default())).await.unwrap();
+    assert_eq!(
+        (reply.status, reply.body.len(), reply.complete),
+        (400, RESPONSE_BYTES_MAX, false)
+    );
+}
+
+#[tokio::test]
+async fn streams_follow_the_peers_limit_as_it_changes() {
+    // One stream until the first answer, as Apple does before it knows the token.
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    let mut build = server::Builder::new();
+    build.max_concurrent_streams(2);
+    let peer = Peer::new(build, move |_, mut wire| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let mut open = Vec::new();
+            while let Some((_, respond)) = next(&mut wire).await {
+                open.push(respond);
+                seen.fetch_max(open.len(), Ordering::SeqCst);
+                if open.len() == 2 {
+                    open.drain(..).for_each(ok);
+                }
+            }
+        }
+    })
+    .await;
+    let pool = peer.pool(PoolOptions {
+        connections_max: 1,
+        ..PoolOptions::default()
+    });
+    let mut sends = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let pool = pool.clone();
+        sends.spawn(async move { sent(&pool).await.map(|reply| reply.status) });
+    }
+    for result in sends.join_all().await {
+        assert_eq!(result, Ok(200));
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    assert_eq!(peer.connections(), 1);
+}
