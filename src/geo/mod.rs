@@ -1,32 +1,23 @@
-//! Geometry on the WGS84 ellipsoid, pure.
+//! Geometry on the WGS84 ellipsoid, pure: positions, shapes, and the index that finds the shapes at a position.
+//!
+//! Circles are judged by the true geodesic distance, polygons by straight edges in longitude and latitude (RFC 7946
+//! section 3.1.1), as every map draws them. A point on the boundary is inside.
 
-use serde::{Deserialize, Serialize};
+mod circle;
+mod ellipsoid;
+mod index;
+mod polygons;
+mod position;
+mod ring;
+mod shape;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod unwrap;
 
-/// A point on the Earth, in degrees.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Position {
-    /// -90 to 90.
-    pub latitude: f64,
-    /// -180 to 180.
-    pub longitude: f64,
-}
-
-/// A circle or polygons.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Shape;
-impl Shape {
-    pub fn enclosing_circle(&self) -> (Position, f64) {
-        todo!()
-    }
-    pub fn signed_distance_m(&self, _: Position) -> f64 {
-        todo!()
-    }
-}
-#[derive(Default)]
-pub struct GeofenceIndex;
-impl GeofenceIndex {
-    pub fn build<'a>(_: impl Iterator<Item = &'a Shape>) -> Self {
-        todo!()
-    }
-    pub fn containing(&self, _: Position, _: &mut Vec<u32>) {}
-}
+pub use ellipsoid::{Ecef, distance_m};
+pub use index::GeofenceIndex;
+pub use polygons::Polygons;
+pub use position::{Position, PositionError};
+pub use shape::{RADIUS_M_MAX, RingAt, RingProblem, Shape, ShapeError, VERTICES_MAX};

@@ -1,0 +1,297 @@
+//! Everything of a geofence but its shape, out of named values.
+
+use serde_json::{Map, Value};
+
+use super::{
+    Finding, FindingCode, ReadOptions,
+    finding::quote,
+    names::{FEATURE_ID_RANK, Field, Target},
+};
+use crate::domain::{
+    checkin::BeaconId,
+    ids::{BrandId, ExternalId, GeofenceId, ID_BYTES_MAX, Tag},
+};
+
+/// The values of one row or feature, sorted by what they mean.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    fields: Vec<Entry>,
+    metadata: Map<String, Value>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    field: Field,
+    rank: u8,
+    /// The name in the file; empty for a GeoJSON feature's own id.
+    name: String,
+    value: Value,
+}
+
+/// A value that was found, and under which name.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) value: Value,
+    name: String,
+}
+
+impl Found {
+    /// JSON pointer within the feature.
+    pub(super) fn pointer(&self) -> String {
+        if self.name.is_empty() {
+            return "/id".to_owned();
+        }
+        format!("/properties/{}", self.name.replace('~', "~0").replace('/', "~1"))
+    }
+
+    pub(super) fn error(&self, code: FindingCode, what: &str, hint: &str) -> Finding {
+        let value = match &self.value {
+            Value::String(text) => quote(text),
+            other => quote(&other.to_string()),
+        };
+        Finding::error(code, format!("{what} {value}"), hint).pointing(self.pointer())
+    }
+}
+
+impl Values {
+    /// Adds a value; blanks and nulls count as absent.
+    pub(super) fn add(&mut self, name: &str, target: &Target, value: Value) {
+        let value = match value {
+            Value::String(text) => Value::String(text.trim().to_owned()),
+            other => other,
+        };
+        if value.is_null() || value.as_str() == Some("") {
+            return;
+        }
+        match target {
+            Target::Field(field, rank) => self.fields.push(Entry {
+                field: *field,
+                rank: *rank,
+                name: name.to_owned(),
+                value,
+            }),
+            Target::Metadata(key) => {
+                self.metadata.insert(key.clone(), value);
+            }
+        }
+    }
+
+    /// Adds the `id` that a GeoJSON feature has beside its properties.
+    pub(super) fn add_feature_id(&mut self, value: Value) {
+        self.add("", &Target::Field(Field::ExternalId, FEATURE_ID_RANK), value);
+    }
+
+    /// Takes out the best value of a field; values under lesser names go to the metadata.
+    pub(super) fn take(&mut self, field: Field) -> Option<Found> {
+        let (mut entries, others): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.fields)
+            .into_iter()
+            .partition(|entry| entry.field == field);
+        self.fields = others;
+        entries.sort_by_key(|entry| entry.rank);
+        let mut entries = entries.into_iter();
+        let best = entries.next()?;
+        for lesser in entries {
+            self.keep_scalar(lesser.name, lesser.value);
+        }
+        Some(Found {
+            value: best.value,
+            name: best.name,
+        })
+    }
+
+    /// Numbers, texts and truth values of unknown meaning are the owner's; lists and objects are left out.
+    fn keep_scalar(&mut self, name: String, value: Value) {
+        if !name.is_empty() && !value.is_array() && !value.is_object() {
+            self.metadata.entry(name).or_insert(value);
+        }
+    }
+}
+
+/// What a geofence has beside its shape and set.
+#[derive(Debug)]
+pub(super) struct Attributes {
+    pub(super) id: GeofenceId,
+    /// Whether the name stands for the id.
+    pub(super) is_id_from_name: bool,
+    pub(super) description: Option<String>,
+    pub(super) enabled: bool,
+    pub(super) brand: Option<BrandId>,
+    pub(super) beacons: Vec<BeaconId>,
+    pub(super) codes: Vec<String>,
+    pub(super) metadata: Map<String, Value>,
+}
+
+impl Attributes {
+    /// Reads all fields that are left in `values`. The first wrong one is returned.
+    pub(super) fn read(mut values: Values, options: &ReadOptions) -> Result<Self, Finding> {
+        let id = values.take(Field::ExternalId);
+        let tag = values.take(Field::Tag);
+        let description = values.take(Field::Description).and_then(|found| text_of(&found.value));
+        let enabled = values
+            .take(Field::Enabled)
+            .map_or(Ok(true), |found| read_enabled(&found))?;
+        let brand = values.take(Field::Brand).map(|found| read_brand(&found)).transpose()?;
+        let beacons = values
+            .take(Field::Beacons)
+            .map_or(Ok(Vec::new()), |found| read_beacons(&found))?;
+        let codes = values
+            .take(Field::Codes)
+            .map_or(Ok(Vec::new()), |found| read_codes(&found))?;
+        if let Some(found) = values.take(Field::Metadata) {
+            for (key, value) in read_metadata(&found)? {
+                values.metadata.entry(key).or_insert(value);
+            }
+        }
+        let is_id_from_name = id.is_none();
+        let external_id = match (&id, &description) {
+            (Some(found), _) => read_id(found)?,
+            (None, Some(name)) => ExternalId::new(name).map_err(|error| {
+                Finding::error(
+                    FindingCode::IdInvalid,
+                    format!("there is no id, and the name {} {error}", quote(name)),
+                    "add `externalId`",
+                )
+            })?,
+            (None, None) => {
+                return Err(Finding::error(
+                    FindingCode::IdMissing,
+                    "there is neither an id nor a name",
+                    "add `externalId`: a text or number that stays the same in later uploads",
+                ));
+            }
+        };
+        let tag = read_tag(tag.as_ref(), options)?;
+        for entry in std::mem::take(&mut values.fields) {
+            values.keep_scalar(entry.name, entry.value);
+        }
+        Ok(Self {
+            id: GeofenceId { tag, external_id },
+            is_id_from_name,
+            description,
+            enabled,
+            brand,
+            beacons,
+            codes,
+            metadata: values.metadata,
+        })
+    }
+}
+
+/// Texts, numbers and truth values as text.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn read_id(found: &Found) -> Result<ExternalId, Finding> {
+    let hint = format!("give a text of 1 to {ID_BYTES_MAX} bytes, or a number");
+    match &found.value {
+        Value::String(text) => ExternalId::new(text)
+            .map_err(|error| found.error(FindingCode::IdInvalid, &format!("the id {error}:"), &hint)),
+        Value::Number(number) => ExternalId::new(number.to_string())
+            .map_err(|error| found.error(FindingCode::IdInvalid, &format!("the id {error}:"), &hint)),
+        _ => Err(found.error(FindingCode::IdInvalid, "the id is neither a text nor a number:", &hint)),
+    }
+}
+
+fn read_tag(found: Option<&Found>, options: &ReadOptions) -> Result<Tag, Finding> {
+    let invalid = |what: String| Finding::error(FindingCode::TagInvalid, what, "give a short text");
+    match (found, &options.default_tag) {
+        (Some(found), _) => text_of(&found.value)
+            .and_then(|text| Tag::new(text).ok())
+            .ok_or_else(|| {
+                found.error(
+                    FindingCode::TagInvalid,
+                    "this can't be a tag:",
+                    &format!("give a text of 1 to {ID_BYTES_MAX} bytes"),
+                )
+            }),
+        (None, Some(tag)) => Ok(tag.clone()),
+        (None, None) => Tag::new(options.set.as_str()).map_err(|error| invalid(format!("the set's name {error}"))),
+    }
+}
+
+fn read_enabled(found: &Found) -> Result<bool, Finding> {
+    let text = text_of(&found.value).unwrap_or_default().to_lowercase();
+    match text.as_str() {
+        "true" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err(found.error(
+            FindingCode::EnabledInvalid,
+            "`enabled` is neither true nor false:",
+            "write true or false, or leave it out",
+        )),
+    }
+}
+
+fn read_brand(found: &Found) -> Result<BrandId, Finding> {
+    text_of(&found.value)
+        .and_then(|text| BrandId::new(text).ok())
+        .ok_or_else(|| {
+            found.error(
+                FindingCode::BrandInvalid,
+                "this can't be a brand:",
+                &format!("give the brand's id, a text of 1 to {ID_BYTES_MAX} bytes"),
+            )
+        })
+}
+
+/// A list, or a text that holds JSON (in a CSV field).
+fn read_beacons(found: &Found) -> Result<Vec<BeaconId>, Finding> {
+    let parsed = match &found.value {
+        Value::String(text) => serde_json::from_str(text),
+        other => serde_json::from_value(other.clone()),
+    };
+    parsed.map_err(|error| {
+        found.error(
+            FindingCode::BeaconsInvalid,
+            &format!("the beacons can't be read ({error}):"),
+            r#"write a list like [{"type": "ibeacon", "uuid": "...", "major": 1, "minor": 2}]"#,
+        )
+    })
+}
+
+/// A list of texts or numbers, or a text with the codes between `|`, `;` or `,`.
+fn read_codes(found: &Found) -> Result<Vec<String>, Finding> {
+    let invalid = || {
+        found.error(
+            FindingCode::CodesInvalid,
+            "the codes can't be read:",
+            &format!("write a list of texts of at most {ID_BYTES_MAX} bytes, or one text with | between the codes"),
+        )
+    };
+    let codes: Option<Vec<String>> = match &found.value {
+        Value::Array(items) => items.iter().map(text_of).collect(),
+        other => text_of(other).map(|text| text.split(['|', ';', ',']).map(str::to_owned).collect()),
+    };
+    let codes = codes
+        .ok_or_else(invalid)?
+        .into_iter()
+        .map(|code| code.trim().to_owned());
+    let codes: Vec<String> = codes.filter(|code| !code.is_empty()).collect();
+    let is_good = |code: &String| code.len() <= ID_BYTES_MAX && !code.chars().any(char::is_control);
+    if codes.iter().all(is_good) {
+        Ok(codes)
+    } else {
+        Err(invalid())
+    }
+}
+
+fn read_metadata(found: &Found) -> Result<Map<String, Value>, Finding> {
+    let object = match &found.value {
+        Value::Object(object) => Some(object.clone()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        _ => None,
+    };
+    object.ok_or_else(|| {
+        found.error(
+            FindingCode::MetadataInvalid,
+            "`metadata` is no JSON object:",
+            r#"write an object like {"floor": 2}, or give each field a name like `metadata.floor`"#,
+        )
+    })
+}

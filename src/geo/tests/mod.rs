@@ -1,0 +1,6 @@
+//! Shapes and the index against independent oracles.
+
+mod index;
+mod peers;
+mod polygons;
+mod shape;
