@@ -1,5 +1,7 @@
 //! Beckon turns "this customer is here, now" into one well-chosen push.
 
+pub mod app;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod files;
@@ -8,3 +10,4 @@ pub mod http;
 pub mod metrics;
 pub mod push;
 pub mod store;
+pub mod telemetry;

@@ -10,7 +10,11 @@ use super::problem::{Code, Problem};
 const UNKNOWN_NAMED_MAX: usize = 10;
 
 /// Reads a body of at most `bytes_max`.
-pub(super) async fn read(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize) -> Result<web::Bytes, Problem> {
+pub(super) async fn read(
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    bytes_max: usize,
+) -> Result<web::Bytes, Problem> {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Problem::new(

@@ -1,0 +1,312 @@
+//! Settings: typed sections over the commented defaults in `config/default.toml`. A key that nobody knows fails the start.
+
+use std::{net::SocketAddr, path::Path};
+
+use config::{Environment, File, FileFormat};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::{
+    domain::{presence::PresenceRules, time::DurationMs},
+    engine::dispatch::DispatchLimits,
+    http::HttpLimits,
+    push::{ApnsConfig, FcmConfig},
+};
+
+/// The defaults, with what each setting means.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The API.
+    pub http: HttpSection,
+    /// Where everything is kept.
+    pub store: StoreSection,
+    /// How long evidence holds.
+    pub presence: PresenceSection,
+    /// From the outbox to the providers.
+    pub dispatch: DispatchSection,
+    /// The providers.
+    pub push: PushSection,
+    /// The log.
+    pub log: LogSection,
+    /// Going down.
+    pub shutdown: ShutdownSection,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSection {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Threads; 0 = one a core.
+    pub workers: usize,
+    /// Largest JSON body.
+    pub body_bytes_max: usize,
+    /// Largest geofence file.
+    pub file_bytes_max: usize,
+    /// Most check-ins in one request.
+    pub check_ins_max: usize,
+    /// How far ahead a check-in's time may be.
+    pub future_max: DurationMs,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// Which store.
+    pub url: String,
+    /// Records kept in memory.
+    pub cached_records_max: usize,
+}
+
+/// `[presence]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresenceSection {
+    /// How long a beacon holds.
+    pub beacon_holds: DurationMs,
+    /// How long a code holds.
+    pub code_holds: DurationMs,
+}
+
+/// `[dispatch]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DispatchSection {
+    /// Requests under way at once.
+    pub in_flight_max: usize,
+    /// Rows leased in one round trip.
+    pub lease_rows_max: usize,
+    /// A request's end.
+    pub send_timeout: DurationMs,
+    /// A lease's end.
+    pub lease: DurationMs,
+    /// How often to look.
+    pub sweep: DurationMs,
+}
+
+/// `[push]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushSection {
+    /// Apple.
+    pub apns: ApnsSection,
+    /// Google.
+    pub fcm: FcmSection,
+}
+
+/// `[push.apns]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApnsSection {
+    /// The .p8 file.
+    pub key_file: String,
+    /// Its id.
+    pub key_id: String,
+    /// The team's.
+    pub team_id: String,
+    /// Production.
+    pub base_url: String,
+    /// Development.
+    pub sandbox_base_url: String,
+    /// More roots.
+    pub ca_file: String,
+}
+
+/// `[push.fcm]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FcmSection {
+    /// The service account's file.
+    pub service_account_file: String,
+    /// Where pushes go.
+    pub base_url: String,
+    /// More roots.
+    pub ca_file: String,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSection {
+    /// What is logged.
+    pub level: String,
+    /// How.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownSection {
+    /// How long work under way may take to end.
+    pub drain_timeout: DurationMs,
+}
+
+/// Why the settings can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file is missing or not TOML, a key unknown or a value wrong.
+    #[error("{0}")]
+    Settings(#[from] config::ConfigError),
+    /// Values that don't go together.
+    #[error("{key}: {detail}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+}
+
+impl Config {
+    /// The defaults, overridden by a file, if one is given, and by variables `BECKON__SECTION__KEY`.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(file) = file {
+            builder = builder.add_source(File::from(file).format(FileFormat::Toml).required(true));
+        }
+        let variables = Environment::with_prefix("BECKON")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
+        let config: Self = builder.add_source(variables).build()?.try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key, detail: &str| {
+            Err(ConfigError::Value {
+                key,
+                detail: detail.to_owned(),
+            })
+        };
+        if self.dispatch.lease.0 < 2 * self.dispatch.send_timeout.0 {
+            return wrong(
+                "dispatch.lease",
+                "must be at least twice dispatch.send_timeout, or a row could be sent twice",
+            );
+        }
+        if self.dispatch.in_flight_max == 0 || self.dispatch.lease_rows_max == 0 {
+            return wrong("dispatch.in_flight_max and lease_rows_max", "must be at least 1");
+        }
+        if self.http.check_ins_max == 0 || self.http.body_bytes_max == 0 {
+            return wrong("http.check_ins_max and body_bytes_max", "must be at least 1");
+        }
+        Ok(())
+    }
+
+    /// Limits of requests.
+    pub fn http_limits(&self) -> HttpLimits {
+        HttpLimits {
+            body_bytes_max: self.http.body_bytes_max,
+            file_bytes_max: self.http.file_bytes_max,
+            check_ins_max: self.http.check_ins_max,
+            future_max: self.http.future_max,
+        }
+    }
+
+    /// Limits of the dispatcher.
+    pub fn dispatch_limits(&self) -> DispatchLimits {
+        DispatchLimits {
+            in_flight_max: self.dispatch.in_flight_max,
+            lease_rows_max: self.dispatch.lease_rows_max,
+            send_timeout: self.dispatch.send_timeout.to_std(),
+            lease: self.dispatch.lease,
+            sweep: self.dispatch.sweep.to_std(),
+        }
+    }
+
+    /// How long evidence holds.
+    pub fn presence_rules(&self) -> PresenceRules {
+        PresenceRules {
+            beacon_holds: self.presence.beacon_holds,
+            code_holds: self.presence.code_holds,
+        }
+    }
+}
+
+fn read(key: &'static str, path: &str) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::Value {
+        key,
+        detail: format!("{path}: {error}"),
+    })
+}
+
+fn read_roots(key: &'static str, path: &str) -> Result<Option<String>, ConfigError> {
+    if path.is_empty() {
+        Ok(None)
+    } else {
+        read(key, path).map(Some)
+    }
+}
+
+impl ApnsSection {
+    /// The client's settings; `None` when no key is set.
+    pub fn client(&self) -> Result<Option<ApnsConfig>, ConfigError> {
+        if self.key_file.is_empty() {
+            return Ok(None);
+        }
+        if self.key_id.is_empty() || self.team_id.is_empty() {
+            let detail = "are needed beside key_file; Apple shows both where you downloaded the key".to_owned();
+            return Err(ConfigError::Value {
+                key: "push.apns.key_id and team_id",
+                detail,
+            });
+        }
+        let key = SecretString::from(read("push.apns.key_file", &self.key_file)?);
+        let mut client = ApnsConfig::new(key, &self.key_id, &self.team_id);
+        client.base_url.clone_from(&self.base_url);
+        client.sandbox_base_url.clone_from(&self.sandbox_base_url);
+        client.ca_pem = read_roots("push.apns.ca_file", &self.ca_file)?;
+        Ok(Some(client))
+    }
+}
+
+impl FcmSection {
+    /// The client's settings; `None` when no service account is set.
+    pub fn client(&self) -> Result<Option<FcmConfig>, ConfigError> {
+        if self.service_account_file.is_empty() {
+            return Ok(None);
+        }
+        let account = SecretString::from(read("push.fcm.service_account_file", &self.service_account_file)?);
+        let mut client = FcmConfig::new(account);
+        client.base_url.clone_from(&self.base_url);
+        client.ca_pem = read_roots("push.fcm.ca_file", &self.ca_file)?;
+        Ok(Some(client))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_complete_and_unknown_keys_fail() {
+        Config::load(None).expect("the defaults alone are a configuration");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("beckon.toml");
+        std::fs::write(&file, "[http]\nlissten = \"127.0.0.1:1\"\n").expect("written");
+        let error = Config::load(Some(&file)).expect_err("refused").to_string();
+        assert!(error.contains("lissten"), "{error}");
+        std::fs::write(&file, "[dispatch]\nlease = \"PT5S\"\n").expect("written");
+        let error = Config::load(Some(&file)).expect_err("refused").to_string();
+        assert!(error.starts_with("dispatch.lease: must be at least twice"), "{error}");
+    }
+}
