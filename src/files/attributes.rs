@@ -36,6 +36,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The column or property that it was found under.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// JSON pointer within the feature.
     pub(super) fn pointer(&self) -> String {
         if self.name.is_empty() {

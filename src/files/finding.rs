@@ -147,7 +147,7 @@ pub struct Finding {
     /// Which feature or row, counted from 1 without the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature: Option<u64>,
-    /// JSON pointer (RFC 6901, counts from 0) to the place in the file.
+    /// JSON pointer (RFC 6901, counts from 0) to the place in the file, or in the line where each is a document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// What is wrong, with the value.
@@ -198,7 +198,7 @@ impl std::fmt::Display for Finding {
             Severity::Note => "note",
         };
         write!(f, "{severity} {}: {}", self.code.as_str(), self.detail)?;
-        if let Some(pointer) = &self.pointer {
+        if let Some(pointer) = self.pointer.as_ref().filter(|pointer| !pointer.is_empty()) {
             write!(f, " (at {pointer})")?;
         }
         if !self.hint.is_empty() {

@@ -15,6 +15,9 @@ mod names;
 mod text;
 mod track;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::BufRead;
 
 use crate::domain::{

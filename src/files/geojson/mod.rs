@@ -38,7 +38,7 @@ pub(super) fn read(bytes: &[u8], options: &ReadOptions) -> Result<Reading, FileE
             return Err(FileError::Json {
                 line: error.line() as u64,
                 column: error.column() as u64,
-                message: error.to_string(),
+                message: message_of(&error),
             });
         }
     }
@@ -200,9 +200,17 @@ fn geofence(value: Value, options: &ReadOptions) -> Result<(Attributes, Shape), 
 fn unreadable(error: &serde_json::Error) -> Finding {
     Finding::error(
         FindingCode::RowUnreadable,
-        format!("this can't be parsed: {error}"),
+        format!("this can't be parsed: {}", message_of(error)),
         "mend the JSON here",
     )
+}
+
+/// What the parser says, without its own idea of the place.
+fn message_of(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message)
+        .to_owned()
 }
 
 fn not_a_feature(why: &str) -> Finding {
