@@ -1,5 +1,6 @@
 //! Files as people send them, and as nobody should.
 
+mod antimeridian;
 mod csv;
 mod data;
 mod diff;
