@@ -59,7 +59,7 @@ impl Found {
 }
 
 impl Values {
-    /// Adds a value; blanks and nulls count as absent.
+    /// Adds a value; blanks and nulls count as absent, and so does what has no name.
     pub(super) fn add(&mut self, name: &str, target: &Target, value: Value) {
         let value = match value {
             Value::String(text) => Value::String(text.trim().to_owned()),
@@ -75,6 +75,7 @@ impl Values {
                 name: name.to_owned(),
                 value,
             }),
+            Target::Metadata(key) if key.is_empty() => {}
             Target::Metadata(key) => {
                 self.metadata.insert(key.clone(), value);
             }

@@ -51,6 +51,7 @@ pub(super) fn column_number(name: &str, text: &str, delimiter: u8) -> Result<f64
 
 /// Says why a row is too short: which columns are missing, and where two fields seem to be glued together.
 pub(super) fn short_row(header: &[String], fields: &[&str]) -> Finding {
+    let goes_on = fields.iter().any(|field| field.contains(['\n', '\r']));
     let seam = fields
         .iter()
         .enumerate()
@@ -58,6 +59,10 @@ pub(super) fn short_row(header: &[String], fields: &[&str]) -> Finding {
     let (missing, hint) = match seam {
         Some((index, hint)) if header.len() == fields.len() + 1 => (&header[index + 1..=index + 1], hint),
         Some((_, hint)) => (&header[fields.len()..], hint),
+        None if goes_on => (
+            &header[fields.len()..],
+            "a double quote seems not to be closed: the text goes on over several lines".to_owned(),
+        ),
         None => (
             &header[fields.len()..],
             "give every row as many fields as the header, empty ones too".to_owned(),

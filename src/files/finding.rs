@@ -56,6 +56,8 @@ pub enum FindingCode {
     RingAmbiguous,
     /// A geometry has too many vertices.
     VerticesTooMany,
+    /// A feature is too long to be parsed.
+    FeatureTooLong,
     /// There is nothing that tells the geofence from the others.
     IdMissing,
     /// An id that can't be one (too long, control characters, not a text or number).
@@ -113,6 +115,7 @@ impl FindingCode {
             Self::RingWithoutArea => "ring_without_area",
             Self::RingAmbiguous => "ring_ambiguous",
             Self::VerticesTooMany => "vertices_too_many",
+            Self::FeatureTooLong => "feature_too_long",
             Self::IdMissing => "id_missing",
             Self::IdInvalid => "id_invalid",
             Self::IdFromName => "id_from_name",

@@ -207,3 +207,11 @@ fn beacons_and_codes_are_checked() {
     line 5: error metadata_invalid: `metadata` is no JSON object: `[1]` — write an object like {"floor": 2}, or give each field a name like `metadata.floor`
     "#);
 }
+
+#[test]
+fn an_unclosed_quote_is_guessed() {
+    let text = ",id,lat,lon\n0,1,1,1\n1,\"2,1,1\n2,3,1,1\n";
+    let reading = csv(text, &with_radius(100.0));
+    assert!(reading.geofences[0].metadata.is_empty());
+    assert_snapshot!(findings(&reading), @"line 3: error column_missing: the row has 2 of 4 fields; `lat`, `lon` are missing — a double quote seems not to be closed: the text goes on over several lines");
+}

@@ -168,6 +168,16 @@ fn one_feature_or_geometry_is_a_file() {
 }
 
 #[test]
+fn a_feature_that_is_too_long_is_not_parsed() {
+    let mut options = with_radius(100.0);
+    options.limits.feature_bytes_max = 120;
+    let long = feature("1", &format!(r#""name": "{}""#, "x".repeat(120)), POINT);
+    let reading = geojson(&collection(&[&long, &feature("2", "", POINT)]), &options);
+    assert_eq!(ids(&reading), ["stands/2"]);
+    assert_snapshot!(findings(&reading), @"line 1: error feature_too_long: the feature is 240 bytes long, the limit is 120 (at /features/0) — simplify the outline or shorten the properties");
+}
+
+#[test]
 fn features_may_come_one_a_line() {
     let text = format!(
         "{}\n\n\u{1e}{}\n{{\"type\": \"Feature\", oops}}\n{{\"type\": \"Topology\"}}\n{}\r\n",
