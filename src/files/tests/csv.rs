@@ -2,7 +2,7 @@ use insta::{assert_json_snapshot, assert_snapshot};
 
 use super::{findings, ids, options, read_text, with_radius};
 use crate::{
-    domain::ids::Tag,
+    domain::{geofence::Geofence, ids::Tag},
     files::{FileError, Format, Limits, ReadOptions, Reading, read},
     geo::Shape,
 };
@@ -17,6 +17,9 @@ fn a_row_becomes_a_geofence() {
                 s-1; Stand Ñ ;41,15;-8,59;150,5;stand;taxi;A1|A2;no;2; Porto \r\n";
     let reading = csv(text, &options());
     assert_eq!(findings(&reading), "");
+    let json = serde_json::to_string(&reading.geofences[0]).unwrap();
+    let back: Geofence = serde_json::from_str(&json).unwrap();
+    assert_eq!(back, reading.geofences[0]);
     assert_json_snapshot!(reading.geofences[0], @r#"
     {
       "tag": "stand",
