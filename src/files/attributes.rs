@@ -36,6 +36,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The column or property that it was found under.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// JSON pointer within the feature.
     pub(super) fn pointer(&self) -> String {
         if self.name.is_empty() {
@@ -54,7 +59,7 @@ impl Found {
 }
 
 impl Values {
-    /// Adds a value; blanks and nulls count as absent.
+    /// Adds a value; blanks and nulls count as absent, and so does what has no name.
     pub(super) fn add(&mut self, name: &str, target: &Target, value: Value) {
         let value = match value {
             Value::String(text) => Value::String(text.trim().to_owned()),
@@ -70,6 +75,7 @@ impl Values {
                 name: name.to_owned(),
                 value,
             }),
+            Target::Metadata(key) if key.is_empty() => {}
             Target::Metadata(key) => {
                 self.metadata.insert(key.clone(), value);
             }

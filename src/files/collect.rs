@@ -1,6 +1,6 @@
 //! Gathers what the readers find: each identity once, findings up to the limit, what is common to many summed up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, hash_map::Entry};
 
 use super::{
     FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, attributes::Attributes, finding::quote,
@@ -43,7 +43,8 @@ impl Tally {
 pub(super) struct Collector<'a> {
     options: &'a ReadOptions,
     reading: Reading,
-    seen: HashSet<GeofenceId>,
+    /// Where each identity was first.
+    seen: HashMap<GeofenceId, Option<u64>>,
     hidden: u64,
     small: Tally,
     smallest_m: f64,
@@ -61,7 +62,7 @@ impl<'a> Collector<'a> {
                 findings: Vec::new(),
                 rejected: 0,
             },
-            seen: HashSet::new(),
+            seen: HashMap::new(),
             hidden: 0,
             small: Tally::default(),
             smallest_m: f64::INFINITY,
@@ -97,10 +98,18 @@ impl<'a> Collector<'a> {
     }
 
     fn accept(&mut self, place: &Place, attributes: Attributes, shape: Shape) {
-        if !self.seen.insert(attributes.id.clone()) {
-            let detail = format!("{} appears again", quote(&attributes.id.to_string()));
-            let hint = "the first one is kept; give each geofence an id of its own";
-            return self.reject(place, Finding::error(FindingCode::DuplicateIdentity, detail, hint));
+        match self.seen.entry(attributes.id.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(place.line);
+            }
+            Entry::Occupied(entry) => {
+                let first = entry
+                    .get()
+                    .map_or_else(String::new, |line| format!(", first in line {line}"));
+                let detail = format!("{} appears again{first}", quote(&attributes.id.to_string()));
+                let hint = "the first one is kept; give each geofence an id of its own";
+                return self.reject(place, Finding::error(FindingCode::DuplicateIdentity, detail, hint));
+            }
         }
         if let Shape::Circle { center, radius_m } = &shape {
             if *radius_m < RADIUS_SMALL_M {

@@ -125,7 +125,7 @@ impl Table {
             .take(Field::Radius)
             .map(|found| {
                 let text = found.value.as_str().unwrap_or_default();
-                column_number("radius", text, self.delimiter)
+                column_number(found.name(), text, self.delimiter)
             })
             .transpose()?;
         let shape = Shape::circle(center, radius_m(given, options)?).map_err(|error| circle_finding(&error))?;
@@ -140,7 +140,7 @@ impl Table {
                 "give the place its coordinates, or leave the row out",
             ));
         };
-        column_number(name, found.value.as_str().unwrap_or_default(), self.delimiter)
+        column_number(found.name(), found.value.as_str().unwrap_or_default(), self.delimiter)
     }
 }
 

@@ -51,12 +51,25 @@ pub(super) fn column_number(name: &str, text: &str, delimiter: u8) -> Result<f64
 
 /// Says why a row is too short: which columns are missing, and where two fields seem to be glued together.
 pub(super) fn short_row(header: &[String], fields: &[&str]) -> Finding {
-    let missing: Vec<String> = header[fields.len()..].iter().map(|name| format!("`{name}`")).collect();
-    let verb = if missing.len() == 1 { "is" } else { "are" };
-    let hint = fields
+    let goes_on = fields.iter().any(|field| field.contains(['\n', '\r']));
+    let seam = fields
         .iter()
-        .find_map(|field| glued(field))
-        .unwrap_or_else(|| "give every row as many fields as the header, empty ones too".to_owned());
+        .enumerate()
+        .find_map(|(index, field)| Some((index, glued(field)?)));
+    let (missing, hint) = match seam {
+        Some((index, hint)) if header.len() == fields.len() + 1 => (&header[index + 1..=index + 1], hint),
+        Some((_, hint)) => (&header[fields.len()..], hint),
+        None if goes_on => (
+            &header[fields.len()..],
+            "a double quote seems not to be closed: the text goes on over several lines".to_owned(),
+        ),
+        None => (
+            &header[fields.len()..],
+            "give every row as many fields as the header, empty ones too".to_owned(),
+        ),
+    };
+    let missing: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
+    let verb = if missing.len() == 1 { "is" } else { "are" };
     Finding::error(
         FindingCode::ColumnMissing,
         format!(

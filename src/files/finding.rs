@@ -56,6 +56,8 @@ pub enum FindingCode {
     RingAmbiguous,
     /// A geometry has too many vertices.
     VerticesTooMany,
+    /// A feature is too long to be parsed.
+    FeatureTooLong,
     /// There is nothing that tells the geofence from the others.
     IdMissing,
     /// An id that can't be one (too long, control characters, not a text or number).
@@ -113,6 +115,7 @@ impl FindingCode {
             Self::RingWithoutArea => "ring_without_area",
             Self::RingAmbiguous => "ring_ambiguous",
             Self::VerticesTooMany => "vertices_too_many",
+            Self::FeatureTooLong => "feature_too_long",
             Self::IdMissing => "id_missing",
             Self::IdInvalid => "id_invalid",
             Self::IdFromName => "id_from_name",
@@ -147,7 +150,7 @@ pub struct Finding {
     /// Which feature or row, counted from 1 without the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature: Option<u64>,
-    /// JSON pointer (RFC 6901, counts from 0) to the place in the file.
+    /// JSON pointer (RFC 6901, counts from 0) to the place in the file, or in the line where each is a document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// What is wrong, with the value.
@@ -198,7 +201,7 @@ impl std::fmt::Display for Finding {
             Severity::Note => "note",
         };
         write!(f, "{severity} {}: {}", self.code.as_str(), self.detail)?;
-        if let Some(pointer) = &self.pointer {
+        if let Some(pointer) = self.pointer.as_ref().filter(|pointer| !pointer.is_empty()) {
             write!(f, " (at {pointer})")?;
         }
         if !self.hint.is_empty() {

@@ -15,6 +15,9 @@ mod names;
 mod text;
 mod track;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::BufRead;
 
 use crate::domain::{
@@ -34,6 +37,8 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Most rows or features.
     pub features_max: u64,
+    /// Longest GeoJSON feature, in bytes; only features within it are parsed into memory.
+    pub feature_bytes_max: usize,
     /// Most findings that are kept; a note tells how many more there were.
     pub findings_max: usize,
 }
@@ -43,6 +48,7 @@ impl Default for Limits {
         Self {
             bytes_max: 64 * 1024 * 1024,
             features_max: 1_000_000,
+            feature_bytes_max: 16 * 1024 * 1024,
             findings_max: 1_000,
         }
     }

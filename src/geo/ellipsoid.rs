@@ -104,8 +104,8 @@ mod tests {
         }
 
         #[test]
-        fn a_degree_is_as_long_as_the_geodesic_says(at in anywhere()) {
-            prop_assume!(at.latitude.abs() < 89.0 && at.longitude < 179.0);
+        fn a_degree_is_as_long_as_the_geodesic_says(latitude in -89.0..89.0_f64, longitude in -180.0..179.0_f64) {
+            let at = Position { latitude, longitude };
             let (lat_m, lon_m) = metres_per_degree(at.latitude);
             let north = Position { latitude: at.latitude + 1e-4, ..at };
             let east = Position { longitude: at.longitude + 1e-4, ..at };

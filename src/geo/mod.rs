@@ -11,7 +11,7 @@ mod position;
 mod ring;
 mod shape;
 #[cfg(test)]
-pub(crate) mod testing;
+mod testing;
 #[cfg(test)]
 mod tests;
 mod unwrap;

@@ -16,10 +16,10 @@ pub struct Position {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum PositionError {
     /// Not a finite number in -90 to 90.
-    #[error("latitude {0} is not in -90 to 90")]
+    #[error("latitude {0:?} is not in -90 to 90")]
     Latitude(f64),
     /// Not a finite number in -180 to 180.
-    #[error("longitude {0} is not in -180 to 180")]
+    #[error("longitude {0:?} is not in -180 to 180")]
     Longitude(f64),
 }
 
@@ -79,6 +79,6 @@ mod tests {
             Err(PositionError::Longitude(180.000_000_1))
         );
         let error = serde_json::from_str::<Position>(r#"{"latitude": 91, "longitude": 0}"#).unwrap_err();
-        assert!(error.to_string().starts_with("latitude 91 is not in"), "{error}");
+        assert!(error.to_string().starts_with("latitude 91.0 is not in"), "{error}");
     }
 }

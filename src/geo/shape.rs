@@ -38,10 +38,10 @@ pub struct RingAt {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ShapeError {
     /// Zero, negative or not a number.
-    #[error("radius {0} is not above 0 metres")]
+    #[error("radius {0:?} is not above 0 metres")]
     RadiusNotPositive(f64),
     /// Above [`RADIUS_M_MAX`].
-    #[error("radius {0} m is above the limit of {RADIUS_M_MAX} m")]
+    #[error("radius {0:?} m is above the limit of {RADIUS_M_MAX} m")]
     RadiusTooLarge(f64),
     /// The circle's centre is not on Earth.
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub enum ShapeError {
         polygon: usize,
     },
     /// One ring is wrong.
-    #[error("ring {} of polygon {}: {problem}", at.ring, at.polygon)]
+    #[error("ring {} of polygon {} {problem}", at.ring, at.polygon)]
     Ring {
         /// Which ring.
         at: RingAt,
@@ -83,13 +83,13 @@ pub enum RingProblem {
         last: Vertex,
     },
     /// Infinite or not a number.
-    #[error("vertex {vertex} is not a pair of finite numbers")]
+    #[error("has vertex {vertex}, which is not a pair of finite numbers")]
     NotFinite {
         /// Which.
         vertex: usize,
     },
     /// Latitude beyond 90 or longitude beyond 360 degrees.
-    #[error("vertex {vertex} at longitude {longitude}, latitude {latitude} is outside the world")]
+    #[error("has vertex {vertex} outside the world, at longitude {longitude:?}, latitude {latitude:?}")]
     OutsideWorld {
         /// Which.
         vertex: usize,
@@ -106,7 +106,7 @@ pub enum RingProblem {
     #[error("goes round the Earth, and it is not clear which pole it encloses")]
     PoleAmbiguous,
     /// Two consecutive vertices are half a turn apart, both ways round.
-    #[error("the edge to vertex {vertex} could go either way round the Earth")]
+    #[error("has an edge, to vertex {vertex}, that could go either way round the Earth")]
     JumpAmbiguous {
         /// The edge's second vertex.
         vertex: usize,

@@ -1,22 +1,8 @@
-//! What tests of geometry and of files share.
-
-use std::path::PathBuf;
+//! What the tests of geometry share.
 
 use proptest::prelude::*;
 
 use super::Position;
-
-/// The folder of real data (`BECKON_DATA`, else `../shared/data` beside the project). Where it is absent the test
-/// says so and has to return.
-pub(crate) fn data(path: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("BECKON_DATA").map_or_else(|| "../shared/data".into(), PathBuf::from);
-    let full = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join(path);
-    if full.exists() {
-        return Some(full);
-    }
-    println!("skipped: {} is absent (set BECKON_DATA)", full.display());
-    None
-}
 
 /// Positions everywhere, more of them near the poles and the antimeridian than chance would give.
 pub(crate) fn anywhere() -> impl Strategy<Value = Position> {

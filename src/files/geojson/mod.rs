@@ -38,7 +38,7 @@ pub(super) fn read(bytes: &[u8], options: &ReadOptions) -> Result<Reading, FileE
             return Err(FileError::Json {
                 line: error.line() as u64,
                 column: error.column() as u64,
-                message: error.to_string(),
+                message: message_of(&error),
             });
         }
     }
@@ -134,9 +134,10 @@ impl<'a> Reader<'a> {
 
     fn feature(&mut self, raw: &'a RawValue, pointer: String) -> Result<(), FileError> {
         let place = self.begin(raw.get(), pointer)?;
-        let outcome = serde_json::from_str(raw.get())
-            .map_err(|error| unreadable(&error))
-            .and_then(|value| geofence(value, self.collector.options()));
+        let options = self.collector.options();
+        let outcome = check_length(raw, options)
+            .and_then(|()| serde_json::from_str(raw.get()).map_err(|error| unreadable(&error)))
+            .and_then(|value| geofence(value, options));
         self.collector.end(&place, outcome);
         Ok(())
     }
@@ -156,6 +157,18 @@ impl<'a> Reader<'a> {
             self.collector.find(&Place::default(), finding.pointing("/crs"));
         }
     }
+}
+
+fn check_length(raw: &RawValue, options: &ReadOptions) -> Result<(), Finding> {
+    let (bytes, bytes_max) = (raw.get().len(), options.limits.feature_bytes_max);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(Finding::error(
+        FindingCode::FeatureTooLong,
+        format!("the feature is {bytes} bytes long, the limit is {bytes_max}"),
+        "simplify the outline or shorten the properties",
+    ))
 }
 
 /// A feature, or a bare geometry that stands for one.
@@ -200,9 +213,17 @@ fn geofence(value: Value, options: &ReadOptions) -> Result<(Attributes, Shape), 
 fn unreadable(error: &serde_json::Error) -> Finding {
     Finding::error(
         FindingCode::RowUnreadable,
-        format!("this can't be parsed: {error}"),
+        format!("this can't be parsed: {}", message_of(error)),
         "mend the JSON here",
     )
+}
+
+/// What the parser says, without its own idea of the place.
+fn message_of(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message)
+        .to_owned()
 }
 
 fn not_a_feature(why: &str) -> Finding {

@@ -1,7 +1,7 @@
 use geo::Intersects as _;
 use proptest::prelude::*;
 
-use crate::geo::{Position, Shape, distance_m};
+use crate::geo::{Position, Shape, distance_m, testing::anywhere};
 
 type Ring = Vec<[f64; 2]>;
 
@@ -210,4 +210,46 @@ fn the_whole_world_is_a_shape() {
     }
     let (_, radius) = world.enclosing_circle();
     assert!(radius > 20_003_900.0);
+}
+
+/// A star of some hundred metres to some kilometres, and a point up to 20 km off.
+fn small_star() -> impl Strategy<Value = (Ring, Position)> {
+    let spokes = prop::collection::vec(0.001..0.05_f64, 3..12);
+    let offset = (-0.2..0.2_f64, -0.2..0.2_f64);
+    (spokes, anywhere(), offset).prop_filter_map("away from the poles", |(spokes, center, (dx, dy))| {
+        let Position { latitude, longitude } = center;
+        if latitude.abs() > 80.0 || longitude.abs() > 179.0 {
+            return None;
+        }
+        let step = std::f64::consts::TAU / spokes.len() as f64;
+        let stretch = 1.0 / latitude.to_radians().cos();
+        let spoke = |(index, length): (usize, &f64)| {
+            let (sin, cos) = (step * index as f64).sin_cos();
+            [longitude + cos * length * stretch, latitude + sin * length]
+        };
+        let ring = closed(spokes.iter().enumerate().map(spoke).collect());
+        let point = Position::new(latitude + dy, longitude + dx * stretch.min(4.0)).ok()?;
+        Shape::polygon(vec![ring.clone()]).is_ok().then_some((ring, point))
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_distance_to_the_edge_is_good_to_half_a_percent((ring, point) in small_star()) {
+        let steps = 200;
+        let mut nearest = f64::INFINITY;
+        for edge in ring.windows(2) {
+            let [[ax, ay], [bx, by]] = [edge[0], edge[1]];
+            for step in 0..=steps {
+                let share = f64::from(step) / f64::from(steps);
+                nearest = nearest.min(distance_m(point, at(ax + share * (bx - ax), ay + share * (by - ay))));
+            }
+        }
+        let shape = Shape::polygon(vec![ring]).unwrap();
+        let distance = shape.signed_distance_m(point);
+        prop_assert_eq!(distance > 0.0, shape.contains(point));
+        // The sampled distance is itself too long, by less than a step.
+        prop_assert!(distance.abs() <= nearest * 1.005 + 1e-6, "{} {}", distance, nearest);
+        prop_assert!(distance.abs() >= nearest - 60.0, "{} {}", distance, nearest);
+    }
 }

@@ -53,11 +53,11 @@ fn json_is_like_geojson() {
 fn errors_say_where() {
     let good = vec![[0.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, 0.0]];
     let hole = |ring| Shape::multi_polygon(vec![vec![good.clone()], vec![good.clone(), ring]]);
-    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 1.0], [1.0, 1.0]])), @"ring 1 of polygon 1: has 3 vertices, a closed ring needs at least 4");
-    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])), @"ring 1 of polygon 1: is not closed: it begins at [1.0, 1.0] and ends at [1.0, 2.0]");
-    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 91.0], [2.0, 2.0], [1.0, 1.0]])), @"ring 1 of polygon 1: vertex 1 at longitude 2, latitude 91 is outside the world");
-    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, f64::NAN], [2.0, 2.0], [1.0, 1.0]])), @"ring 1 of polygon 1: vertex 1 is not a pair of finite numbers");
-    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [1.0, 1.0]])), @"ring 1 of polygon 1: encloses no area");
+    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 1.0], [1.0, 1.0]])), @"ring 1 of polygon 1 has 3 vertices, a closed ring needs at least 4");
+    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])), @"ring 1 of polygon 1 is not closed: it begins at [1.0, 1.0] and ends at [1.0, 2.0]");
+    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 91.0], [2.0, 2.0], [1.0, 1.0]])), @"ring 1 of polygon 1 has vertex 1 outside the world, at longitude 2.0, latitude 91.0");
+    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, f64::NAN], [2.0, 2.0], [1.0, 1.0]])), @"ring 1 of polygon 1 has vertex 1, which is not a pair of finite numbers");
+    assert_snapshot!(why(hole(vec![[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [1.0, 1.0]])), @"ring 1 of polygon 1 encloses no area");
     assert_snapshot!(why(Shape::multi_polygon(vec![vec![good.clone()], vec![]])), @"polygon 1 has no ring");
     assert_snapshot!(why(Shape::multi_polygon(vec![])), @"polygon 0 has no ring");
     let center = Position::new(0.0, 0.0).unwrap();

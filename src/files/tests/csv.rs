@@ -1,0 +1,220 @@
+use insta::{assert_json_snapshot, assert_snapshot};
+
+use super::{findings, ids, options, read_text, with_radius};
+use crate::{
+    domain::{geofence::Geofence, ids::Tag},
+    files::{FileError, Format, Limits, ReadOptions, Reading, read},
+    geo::Shape,
+};
+
+fn csv(text: &str, options: &ReadOptions) -> Reading {
+    read_text(Format::Csv, text, options).unwrap()
+}
+
+#[test]
+fn a_row_becomes_a_geofence() {
+    let text = "\u{feff}externalId;Name;Lat;Lng;radius_m;tag;brand;codes;enabled;metadata.floor;City\r\n\
+                s-1; Stand Ñ ;41,15;-8,59;150,5;stand;taxi;A1|A2;no;2; Porto \r\n";
+    let reading = csv(text, &options());
+    assert_eq!(findings(&reading), "");
+    let json = serde_json::to_string(&reading.geofences[0]).unwrap();
+    let back: Geofence = serde_json::from_str(&json).unwrap();
+    assert_eq!(back, reading.geofences[0]);
+    assert_json_snapshot!(reading.geofences[0], @r#"
+    {
+      "tag": "stand",
+      "externalId": "s-1",
+      "set": "stands",
+      "description": "Stand Ñ",
+      "shape": {
+        "type": "Circle",
+        "center": {
+          "latitude": 41.15,
+          "longitude": -8.59
+        },
+        "radius": 150.5
+      },
+      "enabled": false,
+      "brand": "taxi",
+      "codes": [
+        "A1",
+        "A2"
+      ],
+      "metadata": {
+        "City": "Porto",
+        "floor": "2"
+      }
+    }
+    "#);
+}
+
+#[test]
+fn the_tag_is_the_rows_or_the_default_or_the_sets() {
+    let text = "id,lat,lon,tag\na,1,2,cafe\nb,1,2,\n";
+    assert_eq!(ids(&csv(text, &with_radius(100.0))), ["cafe/a", "stands/b"]);
+    let options = ReadOptions {
+        default_tag: Some(Tag::new("shop").unwrap()),
+        ..with_radius(100.0)
+    };
+    assert_eq!(ids(&csv(text, &options)), ["cafe/a", "shop/b"]);
+}
+
+#[test]
+fn better_names_win_and_the_others_are_kept() {
+    let text = "x,y,id,externalId,latitude,longitude,name,description\n6008186.3,2121568.8,7,a,37.8,-122.4,Anzu,\n";
+    let reading = csv(text, &with_radius(100.0));
+    assert_eq!(findings(&reading), "");
+    let fence = &reading.geofences[0];
+    assert_eq!(fence.id.external_id.as_str(), "a");
+    assert_eq!(fence.description.as_deref(), Some("Anzu"));
+    assert_json_snapshot!(fence.metadata, @r#"
+    {
+      "id": "7",
+      "x": "6008186.3",
+      "y": "2121568.8"
+    }
+    "#);
+}
+
+#[test]
+fn each_broken_row_is_named_and_the_others_are_kept() {
+    let text = "id,name,lat,lon,radius\n\
+        1,good,41.1,-8.6,100\n\
+        2,glued,41.163066654-8.67598304213,100\n\
+        \n\
+        3,\"two\nlines\",91,0,100\n\
+        4,swapped,-120.5,41.1,100\n\
+        5,text,north,-8.6,100\n\
+        6,nan,NaN,-8.6,100\n\
+        7,,,,100\n\
+        8,none,41.1,-8.6,\n\
+        9,negative,41.1,-8.6,-5\n\
+        10,huge,41.1,-8.6,1e308\n\
+        1,again,41.1,-8.6,100\n\
+        11,a,b,41.1,-8.6,100\n\
+        12,far,41.1,181,100\n\
+        13,island,0,0,100\n\
+        ,,,,\n\
+        ,,41.1,-8.6,100\n\
+        14,small,41.1,-8.6,30\n";
+    let reading = csv(text, &options());
+    assert_eq!((reading.read, reading.rejected), (16, 13));
+    assert_eq!(ids(&reading), ["stands/1", "stands/13", "stands/14"]);
+    assert_snapshot!(findings(&reading), @r"
+    line 3: error column_missing: the row has 4 of 5 fields; `lon` is missing — a comma seems to be missing inside `41.163066654-8.67598304213`
+    line 5: error latitude_out_of_range: latitude 91.0 is not in -90 to 90 — latitude and longitude seem to be swapped
+    line 7: error latitude_out_of_range: latitude -120.5 is not in -90 to 90 — latitude and longitude seem to be swapped
+    line 8: error number_unreadable: column `lat` is not a number: `north` — write a number such as 41.163066
+    line 9: error number_unreadable: column `lat` is not a number: `NaN` — write a number such as 41.163066
+    line 10: error geometry_missing: the latitude is empty — give the place its coordinates, or leave the row out
+    line 11: error radius_missing: a point needs a radius, and there is none — add a column or property `radius` in metres, or pass a radius for all with `radius=`
+    line 12: error radius_invalid: radius -5.0 is not above 0 metres — give metres, above 0 and at most 1,000,000
+    line 13: error radius_invalid: radius 1e308 m is above the limit of 1000000 m — give metres, above 0 and at most 1,000,000
+    line 14: error duplicate_identity: `stands/1` appears again, first in line 2 — the first one is kept; give each geofence an id of its own
+    line 15: error column_extra: the row has 6 fields, the header 5 — put texts that contain the separator in double quotes
+    line 16: error longitude_out_of_range: longitude 181.0 is not in -180 to 180 — give degrees (WGS84), not metres or degrees and minutes
+    line 17: warning null_island: latitude and longitude are both 0, a place in the Atlantic — leave the row out if the place isn't known
+    line 19: error id_missing: there is neither an id nor a name — add `externalId`: a text or number that stays the same in later uploads
+    line 20: warning radius_small: 1 of 3 geofences have a radius below 100 m, the smallest 30 m — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
+    ");
+}
+
+#[test]
+fn a_file_without_the_needed_columns_is_refused_with_those_it_has() {
+    let why = |text| read_text(Format::Csv, text, &options()).unwrap_err();
+    assert_snapshot!(why("a,b,lon\n1,2,3\n"), @"line 1: no column for `externalId` (or `id`) and `latitude`; the first line must name the columns, and these were found: `a`, `b`, `lon`");
+    assert_snapshot!(why("1,Agra,41.17,-8.6\n"), @"line 1: no column for `externalId` (or `id`) and `latitude` and `longitude`; the first line must name the columns, and these were found: `1`, `Agra`, `41.17`, `-8.6`");
+    assert!(matches!(why(" \n"), FileError::Empty));
+}
+
+#[test]
+fn names_stand_for_missing_ids_with_a_warning() {
+    let reading = csv("name,lat,lon\nAgra,41.1,-8.6\nFoz,41.2,-8.7\n", &with_radius(100.0));
+    assert_eq!(ids(&reading), ["stands/Agra", "stands/Foz"]);
+    assert_snapshot!(findings(&reading), @"line 2: warning id_from_name: 2 of 2 geofences have no id; their names stand for it — add `externalId`: with a new name it would be a new geofence");
+}
+
+#[test]
+fn other_encodings_and_line_ends_are_read() {
+    let bytes = b"id,name,lat,lon\rx,TROPISUE\xd1O,1,2\ry,z,north,2\r";
+    let reading = read(&bytes[..], Format::Csv, &with_radius(100.0)).unwrap();
+    assert_eq!(reading.geofences[0].description.as_deref(), Some("TROPISUEÑO"));
+    assert_snapshot!(findings(&reading), @r"
+    note encoding_guessed: the file is not UTF-8; it was read as Windows-1252 — check the accents, or save the file as UTF-8
+    line 3: error number_unreadable: column `lat` is not a number: `north` — write a number such as 41.163066
+    ");
+}
+
+#[test]
+fn findings_and_rows_are_limited() {
+    let mut options = with_radius(50.0);
+    options.limits = Limits {
+        findings_max: 2,
+        features_max: 6,
+        ..Limits::default()
+    };
+    let text = "id,lat,lon\n1,x,0\n2,x,0\n3,x,0\n4,x,0\n5,1,1\n";
+    let reading = csv(text, &options);
+    assert_eq!((reading.rejected, reading.geofences.len()), (4, 1));
+    assert_snapshot!(findings(&reading), @r"
+    line 2: error number_unreadable: column `lat` is not a number: `x` — write a number such as 41.163066
+    line 3: error number_unreadable: column `lat` is not a number: `x` — write a number such as 41.163066
+    line 6: warning radius_small: 1 of 1 geofences have a radius below 100 m, the smallest 50 m — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
+    note findings_capped: 2 more findings are left out — mend these and try again
+    ");
+    let more = format!("{text}6,1,1\n7,1,1\n");
+    let error = read_text(Format::Csv, &more, &options).unwrap_err();
+    assert!(matches!(error, FileError::TooManyFeatures { features_max: 6 }));
+}
+
+#[test]
+fn a_header_alone_warns() {
+    let reading = csv("id,lat,lon\n", &options());
+    assert_snapshot!(findings(&reading), @"warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set");
+}
+
+#[test]
+fn findings_are_camel_case_in_json() {
+    let reading = csv("id,lat,lon\n1,x,0\n", &options());
+    assert_json_snapshot!(reading.findings, @r#"
+    [
+      {
+        "severity": "error",
+        "code": "number_unreadable",
+        "line": 2,
+        "feature": 1,
+        "detail": "column `lat` is not a number: `x`",
+        "hint": "write a number such as 41.163066"
+      }
+    ]
+    "#);
+}
+
+#[test]
+fn beacons_and_codes_are_checked() {
+    let text = "id|lat|lon|radius|beacons|codes|enabled|metadata\n\
+        1|1|2|100|[{\"type\":\"ibeacon\",\"uuid\":\"f7826da6-4fa2-4e98-8024-bc5b71e0893e\",\"major\":1,\"minor\":2}]|a;b|yes|{\"floor\":2}\n\
+        2|1|2|100|[{\"type\":\"ibeacon\"}]|||\n\
+        3|1|2|100|||maybe|\n\
+        4|1|2|100||||[1]\n";
+    // The quotes of unquoted JSON fields are literal: they don't begin the field.
+    let reading = csv(text, &options());
+    assert_eq!(reading.geofences.len(), 1);
+    let fence = &reading.geofences[0];
+    assert_eq!((fence.beacons.len(), fence.codes.len()), (1, 2));
+    assert_eq!(fence.metadata["floor"], 2);
+    assert!(matches!(fence.shape, Shape::Circle { radius_m: 100.0, .. }));
+    assert_snapshot!(findings(&reading), @r#"
+    line 3: error beacons_invalid: the beacons can't be read (missing field `uuid` at line 1 column 20): `[{"type":"ibeacon"}]` — write a list like [{"type": "ibeacon", "uuid": "...", "major": 1, "minor": 2}]
+    line 4: error enabled_invalid: `enabled` is neither true nor false: `maybe` — write true or false, or leave it out
+    line 5: error metadata_invalid: `metadata` is no JSON object: `[1]` — write an object like {"floor": 2}, or give each field a name like `metadata.floor`
+    "#);
+}
+
+#[test]
+fn an_unclosed_quote_is_guessed() {
+    let text = ",id,lat,lon\n0,1,1,1\n1,\"2,1,1\n2,3,1,1\n";
+    let reading = csv(text, &with_radius(100.0));
+    assert!(reading.geofences[0].metadata.is_empty());
+    assert_snapshot!(findings(&reading), @"line 3: error column_missing: the row has 2 of 4 fields; `lat`, `lon` are missing — a double quote seems not to be closed: the text goes on over several lines");
+}
