@@ -52,15 +52,20 @@ impl Answer {
 impl Client {
     /// A client for the server and key.
     pub(crate) fn new(connection: &Connection) -> anyhow::Result<Self> {
-        let key = connection.key.clone().context(
-            "no key: give one with --key or BECKON_KEY; `beckon serve` prints one at its first start",
-        )?;
+        let key = connection
+            .key
+            .clone()
+            .context("no key: give one with --key or BECKON_KEY; `beckon serve` prints one at its first start")?;
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
             .build()
             .new_agent();
-        Ok(Self { agent, base: connection.server.trim_end_matches('/').to_owned(), key })
+        Ok(Self {
+            agent,
+            base: connection.server.trim_end_matches('/').to_owned(),
+            key,
+        })
     }
 
     /// Makes a request, and again where the server says that it can't do it now.
@@ -74,15 +79,21 @@ impl Client {
                 .header("Content-Type", kind)
                 .body(body)
                 .with_context(|| format!("`{url}` is no URL"))?;
-            let mut response =
-                self.agent.run(request).with_context(|| format!("can't reach the server at {}", self.base))?;
+            let mut response = self
+                .agent
+                .run(request)
+                .with_context(|| format!("can't reach the server at {}", self.base))?;
             let status = response.status().as_u16();
             if status == 503 && attempt < TRIES_MAX {
                 std::thread::sleep(Duration::from_millis(250) * attempt);
                 continue;
             }
             let text = response.body_mut().read_to_string().context("the answer broke off")?;
-            let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::Null) };
+            let body = if text.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_str(&text).unwrap_or(Value::Null)
+            };
             return Ok(Answer { status, body });
         }
         bail!("the server can't do it now")
@@ -90,7 +101,8 @@ impl Client {
 
     /// Sends JSON.
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.request(method, path, "application/json", body.to_string().as_bytes())?.success()
+        self.request(method, path, "application/json", body.to_string().as_bytes())?
+            .success()
     }
 
     /// Gets JSON.

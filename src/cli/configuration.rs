@@ -31,9 +31,15 @@ impl Configuration {
                     ("iOS", config.push.apns.client()?.is_some()),
                     ("Android", config.push.fcm.client()?.is_some()),
                 ];
-                output::line(format!("The settings are good. Listens on {}, keeps everything in {}.", config.http.listen, config.store.url))?;
+                output::line(format!(
+                    "The settings are good. Listens on {}, keeps everything in {}.",
+                    config.http.listen, config.store.url
+                ))?;
                 for (platform, ready) in pushes {
-                    output::line(format!("  pushes to {platform}: {}", if ready { "yes" } else { "no credentials are set" }))?;
+                    output::line(format!(
+                        "  pushes to {platform}: {}",
+                        if ready { "yes" } else { "no credentials are set" }
+                    ))?;
                 }
             }
         }

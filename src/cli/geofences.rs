@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use beckon::{
     domain::ids::{SetName, Tag},
-    files::{self, Finding, Format, FormatHints, ReadOptions, Reading, Severity},
+    files::{self, Finding, Format, FormatHints, ReadOptions, Reading},
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -92,7 +92,11 @@ fn set_of(file: &Path) -> anyhow::Result<SetName> {
 }
 
 fn format_of(file: &Path, wanted: Option<&str>, first: &[u8]) -> anyhow::Result<Format> {
-    let hints = FormatHints { name: wanted, file_name: file.to_str(), ..FormatHints::default() };
+    let hints = FormatHints {
+        name: wanted,
+        file_name: file.to_str(),
+        ..FormatHints::default()
+    };
     Format::detect(hints, first).with_context(|| file.display().to_string())
 }
 
@@ -135,7 +139,10 @@ fn check(files: &[PathBuf], options: &ReadingOptions, as_json: bool) -> anyhow::
         }
         let hidden = reading.findings.len().saturating_sub(FINDINGS_SHOWN_MAX);
         if hidden > 0 {
-            output::line(format!("{}: and {hidden} more findings; --json shows all", file.display()))?;
+            output::line(format!(
+                "{}: and {hidden} more findings; --json shows all",
+                file.display()
+            ))?;
         }
         let verdict = if reading.rejected == 0 { "good" } else { "has errors" };
         output::line(format!(
@@ -157,7 +164,11 @@ impl Import {
             None => set_of(&self.file)?,
         };
         let body = std::fs::read(&self.file).with_context(|| format!("can't open {}", self.file.display()))?;
-        let format = format_of(&self.file, self.reading.format.as_deref(), &body[..body.len().min(4096)])?;
+        let format = format_of(
+            &self.file,
+            self.reading.format.as_deref(),
+            &body[..body.len().min(4096)],
+        )?;
         let kind = match format {
             Format::GeoJson => "application/geo+json",
             Format::Csv => "text/csv",
@@ -183,7 +194,12 @@ impl Import {
         } else if answer.status == 200 {
             show(&answer.body)?;
         } else {
-            for error in answer.body["errors"].as_array().into_iter().flatten().take(FINDINGS_SHOWN_MAX) {
+            for error in answer.body["errors"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .take(FINDINGS_SHOWN_MAX)
+            {
                 output::line(error["detail"].as_str().unwrap_or_default())?;
             }
         }

@@ -58,7 +58,10 @@ impl Keys {
         let client = Client::new(&self.connection)?;
         match self.what {
             What::Create { role, name } => {
-                let role = role.to_possible_value().map(|role| role.get_name().to_owned()).unwrap_or_default();
+                let role = role
+                    .to_possible_value()
+                    .map(|role| role.get_name().to_owned())
+                    .unwrap_or_default();
                 let key = client.send("POST", "/v1/keys", &json!({"role": role, "name": name}))?;
                 output::line(key["key"].as_str().unwrap_or_default())?;
             }
@@ -67,7 +70,10 @@ impl Keys {
                 for key in keys["items"].as_array().into_iter().flatten() {
                     let field = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
                     let columns = [field("id"), field("role"), field("createdAt"), field("name")];
-                    output::line(format!("{:<18} {:<12} {}  {}", columns[0], columns[1], columns[2], columns[3]))?;
+                    output::line(format!(
+                        "{:<18} {:<12} {}  {}",
+                        columns[0], columns[1], columns[2], columns[3]
+                    ))?;
                 }
             }
             What::Delete { id } => {

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod client;
 mod configuration;
-mod demo;
+
 mod geofences;
 mod keys;
 pub(crate) mod output;
@@ -31,8 +31,6 @@ pub(crate) struct Command {
 enum What {
     /// Run the server
     Serve(serve::Serve),
-    /// Run a server, a provider stand-in and a story of two travellers
-    Demo(demo::Demo),
     /// Run a strict stand-in for APNs and FCM
     Sandbox(sandbox::SandboxCommand),
     /// Check and import geofence files
@@ -54,7 +52,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         .map_err(|_| anyhow!("another TLS provider is installed already"))?;
     match command.what {
         What::Serve(command) => runtime()?.block_on(command.run()),
-        What::Demo(command) => runtime()?.block_on(command.run()),
         What::Sandbox(command) => runtime()?.block_on(command.run()),
         What::Geofences(command) => command.run(),
         What::Replay(command) => command.run(),
@@ -64,5 +61,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start threads")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("can't start threads")
 }

@@ -86,7 +86,12 @@ struct Summary {
 impl Replay {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let client = Client::new(&self.connection)?;
-        let columns: Columns = self.columns.as_deref().unwrap_or_default().parse().context("--columns")?;
+        let columns: Columns = self
+            .columns
+            .as_deref()
+            .unwrap_or_default()
+            .parse()
+            .context("--columns")?;
         let file = File::open(&self.file).with_context(|| format!("can't open {}", self.file.display()))?;
         let bar = progress::bytes(file.metadata().map(|data| data.len()).unwrap_or_default());
         let track = Track::open(BufReader::new(bar.wrap_read(file)), &columns)
@@ -97,7 +102,11 @@ impl Replay {
         let summary = summary?;
         self.show(&summary, started.elapsed())?;
         let rejected = summary.statuses.get("rejected").copied().unwrap_or_default();
-        Ok(if rejected + summary.unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if rejected + summary.unreadable == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
     fn post_all<R: Read>(
@@ -114,7 +123,10 @@ impl Replay {
             }
         };
         let mut summary = Summary::default();
-        let mut pace = Pace { speed: self.speed, first: None };
+        let mut pace = Pace {
+            speed: self.speed,
+            first: None,
+        };
         let mut batch: Vec<Value> = Vec::new();
         let mut line = 1;
         for row in track {
@@ -155,9 +167,17 @@ impl Replay {
         }
         let list = |counts: &BTreeMap<String, u64>| {
             let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
-            if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+            if parts.is_empty() {
+                "none".to_owned()
+            } else {
+                parts.join(", ")
+            }
         };
-        output::line(format!("check-ins  {} in {:.1} s", summary.check_ins, took.as_secs_f64()))?;
+        output::line(format!(
+            "check-ins  {} in {:.1} s",
+            summary.check_ins,
+            took.as_secs_f64()
+        ))?;
         output::line(format!("  of these {}", list(&summary.statuses)))?;
         if summary.unreadable > 0 {
             output::line(format!("  and      {} rows could not be read", summary.unreadable))?;
@@ -174,7 +194,9 @@ fn broke_off(line: u64) -> String {
 fn complain(bar: &ProgressBar, count: u64, finding: &Finding) -> anyhow::Result<()> {
     match count {
         n if n <= FINDINGS_SHOWN_MAX as u64 => bar.suspend(|| output::note(finding))?,
-        n if n == FINDINGS_SHOWN_MAX as u64 + 1 => bar.suspend(|| output::note("more rows can't be read; the summary counts them"))?,
+        n if n == FINDINGS_SHOWN_MAX as u64 + 1 => {
+            bar.suspend(|| output::note("more rows can't be read; the summary counts them"))?
+        }
         _ => {}
     }
     Ok(())
@@ -188,7 +210,9 @@ struct Pace {
 
 impl Pace {
     fn wait_for(&mut self, at: Timestamp) -> Duration {
-        let Speed::Times(times) = self.speed else { return Duration::ZERO };
+        let Speed::Times(times) = self.speed else {
+            return Duration::ZERO;
+        };
         let (first, started) = *self.first.get_or_insert((at, Instant::now()));
         let due = at.since(first).to_std().div_f64(times);
         due.saturating_sub(started.elapsed())
@@ -197,7 +221,10 @@ impl Pace {
 
 fn check_in(point: &TrackPoint) -> Value {
     let position = point.position;
-    let name = format!("{} {} {} {}", point.device, point.at.0, position.latitude, position.longitude);
+    let name = format!(
+        "{} {} {} {}",
+        point.device, point.at.0, position.latitude, position.longitude
+    );
     let mut location = json!({"latitude": position.latitude, "longitude": position.longitude});
     if let Some(accuracy) = point.accuracy_m {
         location["accuracy"] = json!(accuracy);

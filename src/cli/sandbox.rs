@@ -38,7 +38,10 @@ impl SandboxCommand {
         let sandbox = Sandbox::start(options).await?;
         output::line(format!("The sandbox takes pushes on {}", sandbox.apns_url()))?;
         output::line(format!("  log     curl '{}/log'", sandbox.http_url()))?;
-        output::line(format!("  server  beckon serve --config {}", sandbox.files().config.display()))?;
+        output::line(format!(
+            "  server  beckon serve --config {}",
+            sandbox.files().config.display()
+        ))?;
         stop.wait().await;
         sandbox.stop().await;
         Ok(ExitCode::SUCCESS)

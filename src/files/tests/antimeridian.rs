@@ -13,7 +13,11 @@ fn shape(path: &Path) -> Option<Shape> {
     let geometry = std::fs::read_to_string(path).ok()?;
     let text = format!(r#"{{"type": "Feature", "id": 1, "properties": {{}}, "geometry": {geometry}}}"#);
     let reading = read(text.as_bytes(), Format::GeoJson, &options()).unwrap();
-    reading.geofences.into_iter().next().map(|geofence| geofence.shape)
+    reading
+        .geofences
+        .into_iter()
+        .next()
+        .map(|geofence| Shape::clone(&geofence.shape))
 }
 
 /// On how many points of a grid the two don't say the same.
