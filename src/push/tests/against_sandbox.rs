@@ -27,7 +27,7 @@ use crate::{
 const PHONE: &str = "00aabbccddeeff00112233445566778899aabbccddeeff001122334455667788";
 
 struct Stage {
-    _dir: TempDir,
+    dir: TempDir,
     clock: Arc<TestClock>,
     sandbox: Sandbox,
 }
@@ -39,11 +39,7 @@ impl Stage {
         let mut options = SandboxOptions::new(dir.path(), Arc::<TestClock>::clone(&clock));
         change(&mut options);
         let sandbox = Sandbox::start(options).await.unwrap();
-        Self {
-            _dir: dir,
-            clock,
-            sandbox,
-        }
+        Self { dir, clock, sandbox }
     }
 
     fn configs(&self) -> (ApnsConfig, FcmConfig) {
@@ -344,7 +340,7 @@ async fn the_client_finds_back_after_a_restart() {
     for push in &pushes {
         assert!(matches!(send(&providers, push).await, Outcome::Accepted { .. }));
     }
-    let mut options = SandboxOptions::new(stage._dir.path(), Arc::<TestClock>::clone(&stage.clock));
+    let mut options = SandboxOptions::new(stage.dir.path(), Arc::<TestClock>::clone(&stage.clock));
     options.tls_listen = stage.sandbox.apns_url().trim_start_matches("https://").parse().unwrap();
     options.http_listen = stage.sandbox.http_url().trim_start_matches("http://").parse().unwrap();
     let key_id = stage.sandbox.key_id().to_owned();
