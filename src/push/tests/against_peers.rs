@@ -18,7 +18,7 @@ use http::{HeaderMap, Request, Response, uri::PathAndQuery};
 use rcgen::CertifiedKey;
 use rustls::ServerConfig;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
@@ -139,7 +139,7 @@ async fn a_refused_stream_is_sent_again_on_another_connection() {
 }
 
 #[tokio::test]
-async fn a_peer_that_refuses_twice_has_provably_got_nothing() {
+async fn a_peer_that_refuses_each_time_has_provably_got_nothing() {
     let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
         while let Some((_, mut respond)) = next(&mut wire).await {
             respond.send_reset(Reason::REFUSED_STREAM);
@@ -206,7 +206,8 @@ async fn bare_peer(frame: [u8; 17], close: bool) -> Peer {
                     return serve_all(server::handshake(tls).await.unwrap()).await;
                 }
                 tls.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
-                wait_for_body(&mut tls).await;
+                tls.read_exact(&mut [0; 24]).await.unwrap();
+                next_body(&mut tls).await;
                 tls.write_all(&frame).await.unwrap();
                 tls.flush().await.unwrap();
                 if !close {
@@ -222,18 +223,15 @@ async fn bare_peer(frame: [u8; 17], close: bool) -> Peer {
     }
 }
 
-/// Reads frames up to the first DATA.
-async fn wait_for_body(tls: &mut TlsStream<TcpStream>) {
-    use tokio::io::AsyncReadExt;
-    let mut preface = [0; 24];
-    tls.read_exact(&mut preface).await.unwrap();
+/// Reads frames up to the next DATA and gives its stream.
+async fn next_body(tls: &mut TlsStream<TcpStream>) -> u8 {
     loop {
         let mut head = [0; 9];
         tls.read_exact(&mut head).await.unwrap();
         let mut body = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
         tls.read_exact(&mut body).await.unwrap();
         if head[3] == 0 {
-            return;
+            return head[8];
         }
     }
 }
@@ -273,14 +271,7 @@ async fn a_peer_that_closes_every_few_requests_loses_none() {
     })
     .await;
     let pool = peer.pool(PoolOptions::default());
-    let mut sends = tokio::task::JoinSet::new();
-    for _ in 0..300 {
-        let pool = pool.clone();
-        sends.spawn(async move { sent(&pool).await.map(|reply| reply.status) });
-    }
-    for result in sends.join_all().await {
-        assert_eq!(result, Ok(200));
-    }
+    assert_eq!(send_many(&pool, 300).await, 300);
     assert!(peer.connections() > 20, "{}", peer.connections());
 }
 
@@ -410,8 +401,7 @@ async fn an_endless_answer_is_cut() {
 }
 
 #[tokio::test]
-async fn streams_follow_the_peers_limit_as_it_changes() {
-    // One stream until the first answer, as Apple does before it knows the token.
+async fn no_more_streams_than_the_peer_allows() {
     let most = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&most);
     let mut build = server::Builder::new();
@@ -434,14 +424,61 @@ async fn streams_follow_the_peers_limit_as_it_changes() {
         connections_max: 1,
         ..PoolOptions::default()
     });
+    assert_eq!(send_many(&pool, 100).await, 100);
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    assert_eq!(peer.connections(), 1);
+}
+
+async fn send_many(pool: &Pool, count: usize) -> usize {
     let mut sends = tokio::task::JoinSet::new();
-    for _ in 0..100 {
+    for _ in 0..count {
         let pool = pool.clone();
         sends.spawn(async move { sent(&pool).await.map(|reply| reply.status) });
     }
-    for result in sends.join_all().await {
-        assert_eq!(result, Ok(200));
-    }
-    assert_eq!(most.load(Ordering::SeqCst), 2);
-    assert_eq!(peer.connections(), 1);
+    let results = sends.join_all().await;
+    results.iter().filter(|result| **result == Ok(200)).count()
+}
+
+fn settings(streams_max: u8) -> [u8; 15] {
+    [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, streams_max]
+}
+
+/// HEADERS that end the stream; 0x88 is `:status: 200` (RFC 7541 appendix A).
+fn status_200(stream: u8) -> [u8; 10] {
+    [0, 0, 1, 1, 5, 0, 0, 0, stream, 0x88]
+}
+
+#[tokio::test]
+async fn the_number_of_streams_follows_the_peers_settings() {
+    // One stream until the first answer, as Apple does before it knows the token; then answers to three at a time only.
+    let (acceptor, ca_pem) = identity();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let peer = tokio::spawn(async move {
+        let mut tls = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        tls.write_all(&settings(1)).await.unwrap();
+        tls.read_exact(&mut [0; 24]).await.unwrap();
+        let first = next_body(&mut tls).await;
+        tls.write_all(&status_200(first)).await.unwrap();
+        tls.write_all(&settings(3)).await.unwrap();
+        for _ in 0..2 {
+            let mut answers = Vec::new();
+            for _ in 0..3 {
+                answers.extend_from_slice(&status_200(next_body(&mut tls).await));
+            }
+            tls.write_all(&answers).await.unwrap();
+        }
+        tls
+    });
+    let pool = Pool::new(
+        &url,
+        Some(&ca_pem),
+        PoolOptions {
+            connections_max: 1,
+            ..PoolOptions::default()
+        },
+    )
+    .unwrap();
+    assert_eq!(send_many(&pool, 7).await, 7);
+    drop(peer.await.unwrap());
 }

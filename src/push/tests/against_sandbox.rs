@@ -230,7 +230,7 @@ async fn wrong_credentials_are_ours_to_mend() {
     stage.sandbox.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_made_once_for_all_who_wait() {
     let stage = Stage::new(|_| {}).await;
     let providers = stage.providers(|_, _| {});
@@ -308,7 +308,7 @@ async fn a_text_that_is_too_long_is_shortened_at_both() {
     stage.sandbox.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn few_streams_are_enough_for_many_pushes() {
     let stage = Stage::new(|options| options.streams_max = 3).await;
     let providers = stage.providers(|_, _| {});
