@@ -1,0 +1,10 @@
+//! Beckon from the outside: real servers, a real store, real HTTP/2 with TLS to the stand-in for the providers.
+
+mod api;
+mod bad_input;
+mod crash;
+mod demo;
+mod dispatch;
+mod harness;
+mod porto;
+mod readme;
