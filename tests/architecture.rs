@@ -1,4 +1,5 @@
 //! The house's rules, read off the sources.
+#![expect(clippy::expect_used, reason = "a test stops and says why")]
 
 use std::{
     fs,

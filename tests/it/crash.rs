@@ -153,7 +153,9 @@ fn a_replay_that_is_killed_and_started_again_brings_the_same_events_and_no_push_
     let register_taxis = |api: &Api| {
         let text = fs::read_to_string(&track).expect("the taxis");
         let taxis: BTreeSet<&str> = text.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
-        taxis.iter().for_each(|taxi| api.put_phone(taxi, taxi));
+        for taxi in taxis {
+            api.put_phone(taxi, taxi);
+        }
     };
 
     let calm = Stage::set();

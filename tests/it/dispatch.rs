@@ -259,7 +259,7 @@ fn a_dead_token_is_dropped_and_a_newer_one_is_not() {
     let dead = token.clone();
     let world = World::start_with(
         move |options| {
-            options.unregistered = HashMap::from([(dead, options.clock.now().plus(DurationMs::from_secs(60)))])
+            options.unregistered = HashMap::from([(dead, options.clock.now().plus(DurationMs::from_secs(60)))]);
         },
         |_| {},
     );

@@ -51,7 +51,7 @@ fn install_tls() {
     ONCE.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
-            .expect("the only provider")
+            .expect("the only provider");
     });
 }
 
@@ -290,7 +290,8 @@ impl Api {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A check-in with a position.
