@@ -302,7 +302,7 @@ impl Dispatcher {
                     .iter()
                     .for_each(|ended| self.engine.metrics.delivery(ended.finish.state)),
                 Err(error) => {
-                    tracing::error!(%error, rows = batch.len(), "ends were not written; the rows are in doubt")
+                    tracing::error!(%error, rows = batch.len(), "ends were not written; the rows are in doubt");
                 }
             }
             batch.clear();

@@ -40,8 +40,9 @@ pub(super) fn draw(shown: &Shown<'_>) -> String {
     let left = format!("▪ {}", shown.phone);
     let gap = WIDTH.saturating_sub(left.chars().count() + shown.who.chars().count());
     row(&format!("{left}{}{}", " ".repeat(gap), shown.who));
-    wrap(shown.title, WIDTH).iter().for_each(|line| row(line));
-    wrap(shown.body, WIDTH).iter().for_each(|line| row(line));
+    for line in wrap(shown.title, WIDTH).iter().chain(&wrap(shown.body, WIDTH)) {
+        row(line);
+    }
     lines.push(format!("   ╰{}╯", "─".repeat(WIDTH + 2)));
     lines.push(format!("     why: {}", shown.why));
     lines.join("\n")

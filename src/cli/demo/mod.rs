@@ -63,7 +63,7 @@ impl Demo {
         config.http.listen = self
             .listen
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], if self.once { 0 } else { 8080 })));
-        config.log.level = "warn".to_owned();
+        "warn".clone_into(&mut config.log.level);
         telemetry::start(&config.log).map_err(|error| anyhow!(error))?;
         let server = Server::start(&config, Arc::new(SystemClock), None).await?;
         let keys = server.first_keys.clone().context("the demo's store is not fresh")?;
@@ -90,7 +90,7 @@ impl Demo {
             Err(_) => false,
         };
         if !self.once && good {
-            self.invite(&server.url(), &keys.admin)?;
+            Self::invite(&server.url(), &keys.admin)?;
             stop.wait().await;
         }
         server.stop().await;
@@ -125,7 +125,7 @@ impl Demo {
         std::fs::write(folder.join(MARKER), "").with_context(|| format!("can't write into {}", folder.display()))
     }
 
-    fn invite(&self, url: &str, key: &str) -> anyhow::Result<()> {
+    fn invite(url: &str, key: &str) -> anyhow::Result<()> {
         output::line(format!("\nThe server stays up at {url} until Ctrl-C. Try:\n"))?;
         for line in [
             format!("curl -s -H 'Authorization: Bearer {key}' '{url}/v1/context?latitude=46.5072&longitude=12.3165'"),
