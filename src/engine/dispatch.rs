@@ -7,7 +7,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use serde_json::json;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
@@ -16,16 +15,15 @@ use tokio::{
 
 use super::{
     Engine, EngineError,
+    look_again::{prepare, suppress},
     ports::{Finish, Leased, PushSender},
     records::{Change, Write},
     retry::judge,
 };
 use crate::domain::{
-    campaign::{Campaign, CampaignStatus},
-    delivery::{Delivery, DeliveryState, Push, PushTarget, Suppression},
+    delivery::{Delivery, Outcome, Push, PushTarget},
     event::Fact,
-    geofence::Geofence,
-    ids::{SubjectId, WorkspaceId},
+    ids::{DeviceId, SubjectId, WorkspaceId},
     record::Record,
     time::{DurationMs, Timestamp},
 };
@@ -163,9 +161,12 @@ impl Dispatcher {
         for (leased, permit) in leased.into_iter().zip(permits) {
             let delivery = &leased.delivery;
             let catalogue = self.engine.catalogues.of(&delivery.workspace);
-            let record = records
-                .get(&(delivery.workspace.clone(), delivery.subject.clone()))
-                .map(Arc::as_ref);
+            let owner = (
+                delivery.workspace.clone(),
+                delivery.device.clone(),
+                delivery.subject.clone(),
+            );
+            let record = records.get(&owner).map(Arc::as_ref);
             let campaign = catalogue.campaigns.get(&delivery.campaign).map(Arc::as_ref);
             let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
             let geofence = geofence.map(|place| catalogue.places.get(place));
@@ -186,25 +187,53 @@ impl Dispatcher {
         Ok(ready)
     }
 
+    /// The customers of leased rows. One who no longer owns the row's device is left out, as is one whose record is
+    /// unreadable: it must not hold up the others.
     async fn records_of(
         &self,
         leased: &[Leased],
-    ) -> Result<HashMap<(WorkspaceId, SubjectId), Arc<Record>>, EngineError> {
-        let mut by_workspace: HashMap<WorkspaceId, Vec<SubjectId>> = HashMap::new();
+    ) -> Result<HashMap<(WorkspaceId, DeviceId, SubjectId), Arc<Record>>, EngineError> {
+        let mut by_workspace: HashMap<&WorkspaceId, Vec<&Delivery>> = HashMap::new();
         for Leased { delivery, .. } in leased {
-            by_workspace
-                .entry(delivery.workspace.clone())
-                .or_default()
-                .push(delivery.subject.clone());
+            by_workspace.entry(&delivery.workspace).or_default().push(delivery);
         }
-        let mut records = HashMap::new();
-        for (workspace, mut subjects) in by_workspace {
-            subjects.sort_unstable();
-            subjects.dedup();
-            let found = self.engine.records.get_many(&workspace, &subjects).await?;
-            for (subject, record) in subjects.into_iter().zip(found) {
-                records.extend(record.map(|record| ((workspace.clone(), subject), record)));
+        let mut found = HashMap::new();
+        for (workspace, deliveries) in by_workspace {
+            let devices: Vec<DeviceId> = deliveries.iter().map(|delivery| delivery.device.clone()).collect();
+            let owners = self.engine.records.owners(workspace, &devices).await?;
+            let owned: Vec<&Delivery> = deliveries
+                .into_iter()
+                .zip(owners)
+                .filter(|(delivery, owner)| owner.as_ref() == Some(&delivery.subject))
+                .map(|(delivery, _)| delivery)
+                .collect();
+            let subjects: Vec<SubjectId> = owned.iter().map(|delivery| delivery.subject.clone()).collect();
+            let records = match self.engine.records.get_many(workspace, &subjects).await {
+                Err(EngineError::Record(_)) => self.records_one_by_one(workspace, &subjects).await?,
+                records => records?,
+            };
+            for (delivery, record) in owned.into_iter().zip(records) {
+                let key = (workspace.clone(), delivery.device.clone(), delivery.subject.clone());
+                found.extend(record.map(|record| (key, record)));
             }
+        }
+        Ok(found)
+    }
+
+    async fn records_one_by_one(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<Arc<Record>>>, EngineError> {
+        let mut records = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            records.push(match self.engine.records.get(workspace, subject).await {
+                Err(EngineError::Record(error)) => {
+                    tracing::error!(%error, "a record is unreadable; the pushes of that customer end unsent");
+                    None
+                }
+                record => record?,
+            });
         }
         Ok(records)
     }
@@ -224,7 +253,7 @@ impl Dispatcher {
             .push(push.target.platform, &outcome, started.elapsed());
         let (delivery, attempts) = (&leased.delivery, leased.attempts + 1);
         let now = self.engine.clock.now();
-        if let crate::domain::delivery::Outcome::Misconfigured { reason } = &outcome {
+        if let Outcome::Misconfigured { reason } = &outcome {
             tracing::error!(reason, "pushes wait: the push configuration is wrong");
         }
         let verdict = judge(
@@ -308,91 +337,4 @@ impl Dispatcher {
             batch.clear();
         }
     }
-}
-
-/// The row's end when it is not sent after all. Where an earlier request may have arrived, nobody can say that it was not.
-fn suppress(leased: &Leased, suppression: Suppression, now: Timestamp) -> Finish {
-    let delivery = &leased.delivery;
-    let name = serde_json::to_value(suppression)
-        .ok()
-        .and_then(|name| name.as_str().map(str::to_owned));
-    Finish {
-        delivery: delivery.id,
-        workspace: delivery.workspace.clone(),
-        subject: delivery.subject.clone(),
-        state: if leased.in_doubt {
-            DeliveryState::Unknown
-        } else {
-            DeliveryState::Suppressed
-        },
-        attempts: leased.attempts,
-        due_at: now,
-        at: now,
-        reason: name,
-    }
-}
-
-/// The last look before a push leaves: is it still wanted, and in which words. Pure.
-fn prepare(
-    delivery: &Delivery,
-    record: Option<&Record>,
-    campaign: Option<&Campaign>,
-    geofence: Option<&Geofence>,
-    now: Timestamp,
-) -> Result<Push, Suppression> {
-    let record = record.ok_or(Suppression::CustomerGone)?;
-    let device = record.device(&delivery.device).ok_or(Suppression::CustomerGone)?;
-    let target = device.target.clone().ok_or(Suppression::NoToken)?;
-    if record.profile.consent.push == Some(false) {
-        return Err(Suppression::Consent);
-    }
-    let campaign = campaign
-        .filter(|campaign| campaign.status == CampaignStatus::Active)
-        .ok_or(Suppression::CampaignEnded)?;
-    if now >= delivery.expires_at {
-        return Err(Suppression::Expired);
-    }
-    if delivery.still_there && !delivery.geofence.as_ref().is_some_and(|place| record.is_in(place)) {
-        return Err(Suppression::LeftGeofence);
-    }
-    let offer = campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?;
-    let profile = &record.profile;
-    // What is not known is left out, not null, so that a template's `default` takes its place.
-    let mut user = json!({"traits": profile.traits});
-    if let Some(name) = &profile.name {
-        user["name"] = json!(name);
-    }
-    if let Some(id) = delivery.subject.user() {
-        user["id"] = json!(id);
-    }
-    let context = json!({
-        "user": user,
-        "offer": offer.terms,
-        "geofence": geofence.map(|geofence| json!({
-            "tag": geofence.id.tag, "externalId": geofence.id.external_id,
-            "description": geofence.description, "metadata": geofence.metadata,
-        })),
-        "event": delivery.data,
-    });
-    let message = offer
-        .messages
-        .render(device.locale.as_deref(), &context)
-        .map_err(|_| Suppression::Template)?;
-    let mut data = vec![
-        ("deliveryId".to_owned(), delivery.id.to_string()),
-        ("campaign".to_owned(), delivery.campaign.to_string()),
-    ];
-    data.extend(
-        delivery
-            .geofence
-            .as_ref()
-            .map(|place| ("geofence".to_owned(), place.to_string())),
-    );
-    Ok(Push {
-        delivery: delivery.id,
-        target,
-        message,
-        data,
-        expires_at: delivery.expires_at,
-    })
 }

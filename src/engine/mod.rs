@@ -11,6 +11,7 @@ pub mod customers;
 pub mod dispatch;
 pub mod geofence_sets;
 pub mod ingest;
+mod look_again;
 pub mod outside_events;
 pub mod ports;
 pub mod records;

@@ -52,6 +52,7 @@ impl Engine {
 
     async fn tell_pending(&self, stop: &watch::Receiver<bool>) -> Result<(), EngineError> {
         loop {
+            let mut failed = false;
             let pending = self.store.hot.pending_events(EVENTS_MAX).await?;
             if pending.is_empty() {
                 return Ok(());
@@ -60,7 +61,14 @@ impl Engine {
                 if *stop.borrow() {
                     return Ok(());
                 }
-                self.tell_page(fan_out).await?;
+                let event = fan_out.event.id.clone();
+                if let Err(error) = self.tell_page(fan_out).await {
+                    tracing::warn!(%error, %event, "an outside event waits; trying again");
+                    failed = true;
+                }
+            }
+            if failed {
+                return Ok(());
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Bodies: bounded, uncompressed, of a known type, and JSON read with the place of what is wrong.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponseBuilder, http::header, web};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -8,6 +10,9 @@ use super::problem::{Code, Problem};
 
 /// Most unknown fields named in one `Beckon-Warning`.
 const UNKNOWN_NAMED_MAX: usize = 10;
+
+/// A body has arrived whole within this, or is given up.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Reads a body of at most `bytes_max`.
 pub(super) async fn read(
@@ -30,15 +35,21 @@ pub(super) async fn read(
     if announced.is_some_and(|length: u64| length > bytes_max as u64) {
         return Err(too_large());
     }
-    let mut body = web::BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| Problem::new(Code::BodyIncomplete, error.to_string()))?;
-        if body.len() + chunk.len() > bytes_max {
-            return Err(too_large());
+    let arrive = async {
+        let mut body = web::BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| Problem::new(Code::BodyIncomplete, error.to_string()))?;
+            if body.len() + chunk.len() > bytes_max {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+        Ok(body.freeze())
+    };
+    tokio::time::timeout(ARRIVAL_TIMEOUT, arrive).await.unwrap_or_else(|_| {
+        let detail = format!("the body did not arrive within {} s", ARRIVAL_TIMEOUT.as_secs());
+        Err(Problem::new(Code::BodyIncomplete, detail))
+    })
 }
 
 /// The content type without its parameters, in lower case; empty when there is none.

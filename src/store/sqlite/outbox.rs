@@ -41,7 +41,8 @@ fn read_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
         .ok_or_else(|| unreadable(column, StoreError::Damaged(format!("delivery state `{name}`"))))
 }
 
-/// Takes up to `limit` due rows, the longest due first.
+/// Takes up to `limit` due rows, the longest due first. A row that can't be read ends here, so that it never holds up
+/// the others.
 pub(super) fn lease(
     connection: &Connection,
     now: Timestamp,
@@ -49,20 +50,34 @@ pub(super) fn lease(
     limit: usize,
 ) -> rusqlite::Result<Vec<Leased>> {
     let mut select = connection.prepare_cached(
-        "SELECT body, attempts, state FROM delivery WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+        "SELECT body, attempts, state, id FROM delivery WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
     )?;
-    let leased: Vec<Leased> = select
-        .query_map(params![now.0, limit as i64], |row| {
+    let mut lease = connection.prepare_cached("UPDATE delivery SET due_at = ?, leased = 1 WHERE id = ?")?;
+    let mut bury = connection.prepare_cached(
+        "UPDATE delivery SET state = 'failed', leased = 0, ended_at = ?, reason = 'the row is unreadable' WHERE id = ?",
+    )?;
+    let mut rows = select.query(params![now.0, limit as i64])?;
+    let (mut leased, mut unreadable) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let read = || -> rusqlite::Result<Leased> {
+            let in_doubt = read_state(row, 2)? == DeliveryState::Sending;
             Ok(Leased {
                 delivery: read_body(row, 0)?,
                 attempts: row.get(1)?,
-                in_doubt: read_state(row, 2)? == DeliveryState::Sending,
+                in_doubt,
             })
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut update = connection.prepare_cached("UPDATE delivery SET due_at = ?, leased = 1 WHERE id = ?")?;
+        };
+        match read() {
+            Ok(row) => leased.push(row),
+            Err(error) => unreadable.push((row.get::<_, Vec<u8>>(3)?, error)),
+        }
+    }
     for row in &leased {
-        update.execute(params![until.0, row.delivery.id.0.as_bytes()])?;
+        lease.execute(params![until.0, row.delivery.id.0.as_bytes()])?;
+    }
+    for (id, error) in unreadable {
+        tracing::error!(%error, "a row of the outbox is unreadable and was ended as failed");
+        bury.execute(params![now.0, id])?;
     }
     Ok(leased)
 }

@@ -3,6 +3,8 @@
 //! While the disk works, the next group gathers, so that throughput grows with load and a lone write waits for nobody.
 //! When a transaction fails, each of its jobs is tried alone, so that one bad job does not take the others with it.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,6 +13,8 @@ use crate::engine::ports::StoreError;
 
 /// Jobs that may wait; more callers wait for a place.
 const QUEUE_MAX: usize = 8192;
+/// A caller waits this long for a place in the queue, and is then turned away.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most jobs in one transaction.
 const GROUP_MAX: usize = 2048;
 
@@ -78,7 +82,13 @@ impl Writer {
             output: None,
             reply,
         });
-        self.queue.send(Message::Job(job)).await.map_err(|_| closed())?;
+        self.queue
+            .send_timeout(Message::Job(job), PLACE_TIMEOUT)
+            .await
+            .map_err(|error| match error {
+                mpsc::error::SendTimeoutError::Closed(_) => closed(),
+                mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Unavailable("the disk is too slow".to_owned()),
+            })?;
         answer.await.map_err(|_| closed())?
     }
 

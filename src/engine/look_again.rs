@@ -1,0 +1,99 @@
+//! The last look before a push leaves: is it still wanted, and in which words. Pure.
+
+use serde_json::json;
+
+use super::ports::{Finish, Leased};
+use crate::domain::{
+    campaign::{Campaign, CampaignStatus},
+    delivery::{Delivery, DeliveryState, Push, Suppression},
+    geofence::Geofence,
+    record::Record,
+    time::Timestamp,
+};
+
+/// The row's end when it is not sent after all. Where an earlier request may have arrived, nobody can say that it was not.
+pub(super) fn suppress(leased: &Leased, suppression: Suppression, now: Timestamp) -> Finish {
+    let delivery = &leased.delivery;
+    let name = serde_json::to_value(suppression)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned));
+    Finish {
+        delivery: delivery.id,
+        workspace: delivery.workspace.clone(),
+        subject: delivery.subject.clone(),
+        state: if leased.in_doubt {
+            DeliveryState::Unknown
+        } else {
+            DeliveryState::Suppressed
+        },
+        attempts: leased.attempts,
+        due_at: now,
+        at: now,
+        reason: name,
+    }
+}
+
+/// The push that the delivery comes to, or why it is not sent.
+pub(super) fn prepare(
+    delivery: &Delivery,
+    record: Option<&Record>,
+    campaign: Option<&Campaign>,
+    geofence: Option<&Geofence>,
+    now: Timestamp,
+) -> Result<Push, Suppression> {
+    let record = record.ok_or(Suppression::CustomerGone)?;
+    let device = record.device(&delivery.device).ok_or(Suppression::CustomerGone)?;
+    let target = device.target.clone().ok_or(Suppression::NoToken)?;
+    if record.profile.consent.push == Some(false) {
+        return Err(Suppression::Consent);
+    }
+    let campaign = campaign
+        .filter(|campaign| campaign.status == CampaignStatus::Active)
+        .ok_or(Suppression::CampaignEnded)?;
+    if now >= delivery.expires_at {
+        return Err(Suppression::Expired);
+    }
+    if delivery.still_there && !delivery.geofence.as_ref().is_some_and(|place| record.is_in(place)) {
+        return Err(Suppression::LeftGeofence);
+    }
+    let offer = campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?;
+    let profile = &record.profile;
+    // What is not known is left out, not null, so that a template's `default` takes its place.
+    let mut user = json!({"traits": profile.traits});
+    if let Some(name) = &profile.name {
+        user["name"] = json!(name);
+    }
+    if let Some(id) = delivery.subject.user() {
+        user["id"] = json!(id);
+    }
+    let context = json!({
+        "user": user,
+        "offer": offer.terms,
+        "geofence": geofence.map(|geofence| json!({
+            "tag": geofence.id.tag, "externalId": geofence.id.external_id,
+            "description": geofence.description, "metadata": geofence.metadata,
+        })),
+        "event": delivery.data,
+    });
+    let message = offer
+        .messages
+        .render(device.locale.as_deref(), &context)
+        .map_err(|_| Suppression::Template)?;
+    let mut data = vec![
+        ("deliveryId".to_owned(), delivery.id.to_string()),
+        ("campaign".to_owned(), delivery.campaign.to_string()),
+    ];
+    data.extend(
+        delivery
+            .geofence
+            .as_ref()
+            .map(|place| ("geofence".to_owned(), place.to_string())),
+    );
+    Ok(Push {
+        delivery: delivery.id,
+        target,
+        message,
+        data,
+        expires_at: delivery.expires_at,
+    })
+}
