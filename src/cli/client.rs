@@ -9,7 +9,7 @@ use serde_json::Value;
 /// A request that fails for a reason that may pass is made again so often.
 const TRIES_MAX: u32 = 5;
 /// A request has ended after this.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Where the server is, and as whom to talk to it.
 #[derive(Args, Clone)]

@@ -173,18 +173,13 @@ impl Import {
             Format::GeoJson => "application/geo+json",
             Format::Csv => "text/csv",
         };
-        let mut path = format!(
-            "/v1/geofence-sets/{}?dryRun={}&allowPartial={}",
-            escape(set.as_str()),
-            self.dry_run,
-            self.allow_partial
-        );
-        if let Some(tag) = &self.reading.tag {
-            path.push_str(&format!("&tag={}", escape(tag)));
-        }
-        if let Some(radius) = self.reading.radius {
-            path.push_str(&format!("&radius={radius}"));
-        }
+        let mut query = vec![
+            format!("dryRun={}", self.dry_run),
+            format!("allowPartial={}", self.allow_partial),
+        ];
+        query.extend(self.reading.tag.as_deref().map(|tag| format!("tag={}", escape(tag))));
+        query.extend(self.reading.radius.map(|radius| format!("radius={radius}")));
+        let path = format!("/v1/geofence-sets/{}?{}", escape(set.as_str()), query.join("&"));
         let progress = super::progress::spinner(&format!("importing {}", self.file.display()));
         let answer = client.request("PUT", &path, kind, &body);
         progress.finish_and_clear();

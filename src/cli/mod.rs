@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod client;
 mod configuration;
-
+mod demo;
 mod geofences;
 mod keys;
 pub(crate) mod output;
@@ -31,6 +31,8 @@ pub(crate) struct Command {
 enum What {
     /// Run the server
     Serve(serve::Serve),
+    /// Run a server, a provider stand-in and a story of two travellers
+    Demo(demo::Demo),
     /// Run a strict stand-in for APNs and FCM
     Sandbox(sandbox::SandboxCommand),
     /// Check and import geofence files
@@ -52,6 +54,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         .map_err(|_| anyhow!("another TLS provider is installed already"))?;
     match command.what {
         What::Serve(command) => runtime()?.block_on(command.run()),
+        What::Demo(command) => runtime()?.block_on(command.run()),
         What::Sandbox(command) => runtime()?.block_on(command.run()),
         What::Geofences(command) => command.run(),
         What::Replay(command) => command.run(),

@@ -195,7 +195,7 @@ fn complain(bar: &ProgressBar, count: u64, finding: &Finding) -> anyhow::Result<
     match count {
         n if n <= FINDINGS_SHOWN_MAX as u64 => bar.suspend(|| output::note(finding))?,
         n if n == FINDINGS_SHOWN_MAX as u64 + 1 => {
-            bar.suspend(|| output::note("more rows can't be read; the summary counts them"))?
+            bar.suspend(|| output::note("more rows can't be read; the summary counts them"))?;
         }
         _ => {}
     }

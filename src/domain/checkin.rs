@@ -67,6 +67,17 @@ pub enum BeaconId {
     },
 }
 
+impl std::fmt::Display for BeaconId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::IBeacon { uuid, major, minor } => write!(f, "{uuid}/{major}/{minor}"),
+            Self::Eddystone { namespace, instance } => {
+                write!(f, "{}/{}", hex_bytes::to_text(namespace), hex_bytes::to_text(instance))
+            }
+        }
+    }
+}
+
 /// A beacon that the phone hears.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BeaconSighting {
@@ -80,13 +91,16 @@ pub struct BeaconSighting {
 mod hex_bytes {
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn to_text(bytes: &[u8]) -> String {
         let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-        let text: String = bytes
+        bytes
             .iter()
             .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-            .collect();
-        serializer.serialize_str(&text)
+            .collect()
+    }
+
+    pub(super) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_text(bytes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {

@@ -8,26 +8,37 @@ use uuid::Uuid;
 /// Longest text id, in bytes.
 pub const ID_BYTES_MAX: usize = 200;
 
+/// Longest push token, in bytes: Apple's are 64 to 200 hex digits, Google names no limit.
+pub const PUSH_TOKEN_BYTES_MAX: usize = 4096;
+
 /// Why a text can't be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Nothing, or only blanks.
     #[error("must not be empty")]
     Empty,
-    /// More than [`ID_BYTES_MAX`] bytes.
-    #[error("is {0} bytes long, the limit is {ID_BYTES_MAX}")]
-    TooLong(usize),
+    /// More bytes than such an id may have.
+    #[error("is {bytes} bytes long, the limit is {bytes_max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
     /// A control character (line feed, NUL, ...).
     #[error("holds a control character")]
     Control,
 }
 
-fn check_id(text: &str) -> Result<(), IdError> {
+fn check_id(text: &str, bytes_max: usize) -> Result<(), IdError> {
     if text.trim().is_empty() {
         return Err(IdError::Empty);
     }
-    if text.len() > ID_BYTES_MAX {
-        return Err(IdError::TooLong(text.len()));
+    if text.len() > bytes_max {
+        return Err(IdError::TooLong {
+            bytes: text.len(),
+            bytes_max,
+        });
     }
     if text.chars().any(char::is_control) {
         return Err(IdError::Control);
@@ -36,17 +47,17 @@ fn check_id(text: &str) -> Result<(), IdError> {
 }
 
 macro_rules! text_ids {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+    ($($(#[$doc:meta])* $name:ident: $bytes_max:expr),+ $(,)?) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String")]
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes a text of 1 to [`ID_BYTES_MAX`] bytes without control characters.
+            #[doc = concat!("Takes a text of 1 to `", stringify!($bytes_max), "` bytes without control characters.")]
             pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
                 let text = text.as_ref();
-                check_id(text)?;
+                check_id(text, $bytes_max)?;
                 Ok(Self(Arc::from(text)))
             }
 
@@ -79,29 +90,29 @@ macro_rules! text_ids {
 
 text_ids! {
     /// A tenant; nothing crosses it.
-    WorkspaceId,
+    WorkspaceId: ID_BYTES_MAX,
     /// A merchant inside a workspace.
-    BrandId,
+    BrandId: ID_BYTES_MAX,
     /// A person, as the owner's systems name them.
-    UserId,
+    UserId: ID_BYTES_MAX,
     /// An app installation.
-    DeviceId,
+    DeviceId: ID_BYTES_MAX,
     /// A campaign.
-    CampaignId,
+    CampaignId: ID_BYTES_MAX,
     /// First half of a geofence's identity: what kind of place it is.
-    Tag,
+    Tag: ID_BYTES_MAX,
     /// Second half of a geofence's identity: which one.
-    ExternalId,
+    ExternalId: ID_BYTES_MAX,
     /// One uploaded geofence file.
-    SetName,
+    SetName: ID_BYTES_MAX,
     /// Something that customers follow, such as `flight:CA1501/2026-11-22`.
-    Topic,
+    Topic: ID_BYTES_MAX,
     /// What names one input (a check-in, an outside event) for idempotency.
-    CauseId,
+    CauseId: ID_BYTES_MAX,
     /// A bundle id (iOS) or package name (Android).
-    AppId,
+    AppId: ID_BYTES_MAX,
     /// A provider's address of one app installation. Secret enough never to be logged.
-    PushToken,
+    PushToken: PUSH_TOKEN_BYTES_MAX,
 }
 
 impl CauseId {
@@ -236,7 +247,13 @@ mod tests {
     fn ids_refuse_what_breaks_logs_and_keys() {
         assert_eq!(UserId::new("  "), Err(IdError::Empty));
         assert_eq!(UserId::new("a\nb"), Err(IdError::Control));
-        assert_eq!(UserId::new("x".repeat(201)), Err(IdError::TooLong(201)));
+        assert_eq!(
+            UserId::new("x".repeat(201)),
+            Err(IdError::TooLong {
+                bytes: 201,
+                bytes_max: 200
+            })
+        );
         assert_eq!(
             UserId::new("张伟").map(|id| id.as_str().to_owned()),
             Ok("张伟".to_owned())

@@ -112,6 +112,13 @@ fn render(source: &str, context: &impl Serialize) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.set_formatter(|out, state, value| {
+        if value.is_none() {
+            Ok(())
+        } else {
+            minijinja::escape_formatter(out, state, value)
+        }
+    });
     let text = environment
         .render_str(source, minijinja::value::Serde(context))
         .map_err(|error| error.to_string())?;

@@ -15,3 +15,6 @@ pub mod message;
 pub mod presence;
 pub mod record;
 pub mod time;
+
+#[cfg(test)]
+mod tests;

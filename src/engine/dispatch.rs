@@ -302,7 +302,7 @@ impl Dispatcher {
                     .iter()
                     .for_each(|ended| self.engine.metrics.delivery(ended.finish.state)),
                 Err(error) => {
-                    tracing::error!(%error, rows = batch.len(), "ends were not written; the rows are in doubt")
+                    tracing::error!(%error, rows = batch.len(), "ends were not written; the rows are in doubt");
                 }
             }
             batch.clear();
@@ -357,8 +357,16 @@ fn prepare(
     }
     let offer = campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?;
     let profile = &record.profile;
+    // What is not known is left out, not null, so that a template's `default` takes its place.
+    let mut user = json!({"traits": profile.traits});
+    if let Some(name) = &profile.name {
+        user["name"] = json!(name);
+    }
+    if let Some(id) = delivery.subject.user() {
+        user["id"] = json!(id);
+    }
     let context = json!({
-        "user": {"id": delivery.subject.user(), "name": profile.name, "traits": profile.traits},
+        "user": user,
         "offer": offer.terms,
         "geofence": geofence.map(|geofence| json!({
             "tag": geofence.id.tag, "externalId": geofence.id.external_id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::{domain::presence::PresenceRules, metrics::SharedMetrics, store::Store};
+use crate::{domain::presence::PresenceRules, metrics::SharedMetrics};
 
 pub mod catalogues;
 pub mod customers;
@@ -18,7 +18,7 @@ pub mod regions;
 pub mod retry;
 
 use catalogues::Catalogues;
-use ports::{Clock, StoreError};
+use ports::{Clock, Store, StoreError};
 use records::Records;
 
 /// Everything that the use cases share.

@@ -1,5 +1,7 @@
 //! What the engine asks of the outside: a clock, a store, a sender of pushes.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio::time::Instant;
 
@@ -23,6 +25,15 @@ pub trait Clock: Send + Sync {
 pub trait PushSender: Send + Sync {
     /// Makes one request and says what it came to. Ends by `deadline`, whatever the peer does.
     async fn send(&self, push: &Push, deadline: Instant) -> Outcome;
+}
+
+/// Both halves of an open store.
+#[derive(Clone)]
+pub struct Store {
+    /// Records, outbox, facts.
+    pub hot: Arc<dyn HotStore>,
+    /// Catalogue and keys.
+    pub control: Arc<dyn ControlStore>,
 }
 
 /// Why the store did not do it.

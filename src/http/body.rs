@@ -95,7 +95,10 @@ impl UnknownFields {
 /// Reads JSON into `T`. What is no JSON is named by byte, what is no `T` by JSON pointer.
 pub(super) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8], unknown: &mut UnknownFields) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_ignored::deserialize(&mut deserializer, |path| unknown.note(path.to_string()));
+    let parsed = serde_ignored::deserialize(&mut deserializer, |path| {
+        // An optional object shows in the path as `?`.
+        unknown.note(path.to_string().replace(".?", ""));
+    });
     match parsed.and_then(|value| deserializer.end().map(|()| value)) {
         Ok(value) => Ok(value),
         Err(error) if error.is_data() => Err(locate::<T>(body, &error)),

@@ -29,7 +29,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/campaigns/{id}/pause").route(web::post().to(pause)));
 }
 
-fn refused(refusal: Refusal) -> Problem {
+fn refused(refusal: &Refusal) -> Problem {
     let wrong = Wrong {
         pointer: Some(refusal.pointer.clone()),
         line: None,
@@ -49,13 +49,13 @@ fn with_version(mut document: Value, version: u32) -> Value {
 
 /// Checks a document, stores it and makes it current.
 async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) -> Result<u32, Problem> {
-    let campaign = Campaign::read(document, 0).map_err(refused)?;
+    let campaign = Campaign::read(document, 0).map_err(|refusal| refused(&refusal))?;
     if campaign.id != *id {
         let refusal = Refusal {
             pointer: "/id".to_owned(),
             detail: format!("is not `{id}`, as the path says"),
         };
-        return Err(refused(refusal));
+        return Err(refused(&refusal));
     }
     let engine = &app.engine;
     let version = engine

@@ -55,9 +55,7 @@ impl EventBody {
             (None, Some(topic)) => EventTarget::Topic(Topic::new(topic).map_err(|error| invalid("/topic", &error))?),
             _ => return Err(invalid("", &"needs exactly one of userId and topic")),
         };
-        let size = serde_json::to_string(&self.data)
-            .map(|text| text.len())
-            .unwrap_or(usize::MAX);
+        let size = serde_json::to_string(&self.data).map_or(usize::MAX, |text| text.len());
         if size > DATA_BYTES_MAX {
             return Err(invalid(
                 "/data",

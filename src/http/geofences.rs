@@ -92,11 +92,7 @@ impl From<&Regions> for RegionsBody {
                     };
                     (region.geofence.to_string(), Some(circle), None)
                 }
-                Watch::Beacon(beacon) => (
-                    format!("{}#{}", region.geofence, beacon_name(beacon)),
-                    None,
-                    Some(*beacon),
-                ),
+                Watch::Beacon(beacon) => (format!("{}#{}", region.geofence, beacon), None, Some(*beacon)),
             };
             RegionBody {
                 id,
@@ -110,13 +106,6 @@ impl From<&Regions> for RegionsBody {
             regions: regions.regions.iter().map(region).collect(),
             resync: CircleBody { center, radius },
         }
-    }
-}
-
-fn beacon_name(beacon: &BeaconId) -> String {
-    match beacon {
-        BeaconId::IBeacon { uuid, major, minor } => format!("{uuid}/{major}/{minor}"),
-        BeaconId::Eddystone { instance, .. } => instance.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     }
 }
 

@@ -73,9 +73,7 @@ impl UserBody {
                     format!("has {} fields, the limit is {TRAITS_MAX}", traits.len()),
                 ));
             }
-            let size = serde_json::to_string(traits)
-                .map(|text| text.len())
-                .unwrap_or(usize::MAX);
+            let size = serde_json::to_string(traits).map_or(usize::MAX, |text| text.len());
             if size > TRAITS_BYTES_MAX {
                 return Err(invalid(
                     "/traits",

@@ -2,18 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::engine::ports::{ControlStore, HotStore, StoreError};
+use crate::engine::ports::{ControlStore, Store, StoreError};
 
 pub mod sqlite;
-
-/// Both halves of an open store.
-#[derive(Clone)]
-pub struct Store {
-    /// Records, outbox, facts.
-    pub hot: Arc<dyn HotStore>,
-    /// Catalogue and keys.
-    pub control: Arc<dyn ControlStore>,
-}
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]

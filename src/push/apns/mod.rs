@@ -147,7 +147,9 @@ fn post(push: &Push) -> Result<Post, Outcome> {
         });
     }
     let path = PathAndQuery::try_from(format!("/3/device/{token}")).map_err(|_| never("BadPath"))?;
-    let topic = HeaderValue::from_str(push.target.app.as_str()).map_err(|_| never("BadTopic"))?;
+    let app = Some(push.target.app.as_str()).filter(|app| app.is_ascii());
+    let topic = app.and_then(|app| HeaderValue::from_str(app).ok());
+    let topic = topic.ok_or_else(|| never("BadTopic"))?;
     let id = push.delivery.to_string();
     let plain = |text: &str| HeaderValue::from_str(text).map_err(|_| never("BadMessageId"));
     // Different in each push, so it must not push useful entries out of the header table.

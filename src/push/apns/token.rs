@@ -154,6 +154,28 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_apples_own_layout_is_read() {
+        // Apple repeats the curve inside the EC key (RFC 5915, `parameters`); other tools leave it out.
+        let pair = KeyPair::generate().unwrap();
+        let plain = pair.serialized_der();
+        assert_eq!(
+            (plain.len(), &plain[27..36]),
+            (138, [4, 0x6d, 0x30, 0x6b, 2, 1, 1, 4, 32].as_slice())
+        );
+        let mut der = vec![0x30, 0x81, 0x93];
+        der.extend_from_slice(&plain[3..27]);
+        der.extend_from_slice(&[4, 0x79, 0x30, 0x77, 2, 1, 1, 4, 32]);
+        der.extend_from_slice(&plain[36..68]);
+        der.extend_from_slice(&[0xa0, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
+        der.extend_from_slice(&plain[68..]);
+        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----");
+        let clock = TestClock::at("2026-11-22T08:30:00Z");
+        let source = TokenSource::new(&SecretString::from(pem), "K", "T", clock).unwrap();
+        assert!(source.current().is_ok());
+    }
+
+    #[test]
     fn one_token_serves_all_for_40_minutes() {
         let clock = TestClock::at("2026-11-22T08:30:00Z");
         let (source, _) = source(&clock);

@@ -5,7 +5,7 @@
 //!
 //! - Nothing was handed to a connection, or the peer *proved* that it did not process the stream (GOAWAY with a
 //!   last-stream-id below ours, RFC 9113 section 6.8; `REFUSED_STREAM`, section 8.7): [`SendError::NotSent`]. After
-//!   proof by the peer the pool tries once more at once, on another connection where there is one.
+//!   proof by the peer the pool tries again at once, on another connection where there is one, a few times at most.
 //! - Anything else that breaks once the request was handed over: [`SendError::Ambiguous`].
 //!
 //! A connection takes a request only while fewer streams are open on it than the peer allows at this moment, so a
@@ -32,6 +32,10 @@ use self::{
 
 /// Most of a provider's answer that is read, in bytes. Real ones are below 1 KiB.
 pub(crate) const RESPONSE_BYTES_MAX: usize = 16 * 1024;
+
+/// Most times that one request is sent, each but the first after proof that the one before was not processed. More than
+/// two, because connections opened together reach a peer's limit of requests together.
+const ATTEMPTS_MAX: u32 = 4;
 
 /// How the connections to a provider behave.
 #[derive(Debug, Clone)]
@@ -153,20 +157,24 @@ impl Pool {
 
     /// Sends one request. Ends by `deadline`.
     pub(crate) async fn post(&self, post: &Post, deadline: Instant) -> Result<Reply, SendError> {
-        let slot = self.shared.acquire(None, deadline).await?;
-        let connection_id = slot.connection().id;
-        match exchange(slot, self.shared.dialer.base(), post, deadline).await {
-            Err(Failure::ProvenNotProcessed(first)) => {
-                tracing::debug!(reason = %first, "push not processed by the peer, sending it again");
-                let slot = self.shared.acquire(Some(connection_id), deadline).await?;
-                exchange(slot, self.shared.dialer.base(), post, deadline).await
+        let mut refused_by = None;
+        let mut attempts_left = ATTEMPTS_MAX;
+        loop {
+            let slot = self.shared.acquire(refused_by, deadline).await?;
+            let connection_id = slot.connection().id;
+            attempts_left -= 1;
+            match exchange(slot, self.shared.dialer.base(), post, deadline).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Ambiguous(reason)) => return Err(SendError::Ambiguous { reason }),
+                Err(Failure::ProvenNotProcessed(reason)) if attempts_left == 0 => {
+                    return Err(SendError::not_sent(reason));
+                }
+                Err(Failure::ProvenNotProcessed(reason)) => {
+                    tracing::debug!(%reason, "push not processed by the peer, sending it again");
+                    refused_by = Some(connection_id);
+                }
             }
-            other => other,
         }
-        .map_err(|failure| match failure {
-            Failure::ProvenNotProcessed(reason) => SendError::not_sent(reason),
-            Failure::Ambiguous(reason) => SendError::Ambiguous { reason },
-        })
     }
 }
 
@@ -181,8 +189,10 @@ impl Failure {
         let refused = error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
         // h2 gives a stream this error only when its id is above the last-stream-id of the peer's GOAWAY.
         let beyond_goaway = error.is_go_away() && error.is_remote();
-        if refused || beyond_goaway {
-            Self::ProvenNotProcessed(error.to_string())
+        if refused {
+            Self::ProvenNotProcessed("the peer refused the stream".to_owned())
+        } else if beyond_goaway {
+            Self::ProvenNotProcessed(format!("GOAWAY before the request was processed: {error}"))
         } else {
             Self::Ambiguous(error.to_string())
         }

@@ -53,9 +53,12 @@ struct Waiter {
 }
 
 impl State {
-    /// The least used connection with room.
-    fn with_room(&self, avoid: Option<u64>) -> Option<&Arc<Connection>> {
-        let alone = self.connections.len() == 1 && !self.connecting;
+    /// The least used connection with room; the one to avoid only when there is no other and will be none.
+    fn with_room(&self, avoid: Option<u64>, options: &PoolOptions) -> Option<&Arc<Connection>> {
+        let alone = avoid.is_some()
+            && self.connections.len() == 1
+            && !self.connecting
+            && !self.may_connect(options, Instant::now());
         self.connections
             .iter()
             .filter(|connection| (alone || Some(connection.id) != avoid) && connection.has_room())
@@ -99,7 +102,7 @@ impl Shared {
         let granted = {
             let mut state = self.lock();
             if state.waiting.is_empty()
-                && let Some(connection) = state.with_room(avoid)
+                && let Some(connection) = state.with_room(avoid, &self.options)
             {
                 return Ok(Slot::take(self, connection));
             }
@@ -135,7 +138,7 @@ impl Shared {
                 let Some(waiter) = state.waiting.pop_front() else {
                     return;
                 };
-                let Some(connection) = state.with_room(waiter.avoid) else {
+                let Some(connection) = state.with_room(waiter.avoid, &self.options) else {
                     state.waiting.push_front(waiter);
                     self.grow(&mut state);
                     return;

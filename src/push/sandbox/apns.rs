@@ -206,12 +206,12 @@ fn check_headers(headers: &HeaderMap, rules: &Rules) -> Result<(), Refusal> {
     if headers.get("apns-id").is_some() && text(headers, "apns-id").is_none_or(|id| !is_canonical_uuid(id)) {
         return refuse(400, "BadMessageId");
     }
-    let Some(topic) = text(headers, "apns-topic") else {
+    if !headers.contains_key("apns-topic") {
         return refuse(400, "MissingTopic");
-    };
-    if !is_bundle_id(topic) {
-        return refuse(400, "BadTopic");
     }
+    let Some(topic) = text(headers, "apns-topic").filter(|topic| is_bundle_id(topic)) else {
+        return refuse(400, "BadTopic");
+    };
     if rules.topics.as_ref().is_some_and(|topics| !topics.contains(topic)) {
         return refuse(400, "TopicDisallowed");
     }

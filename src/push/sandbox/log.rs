@@ -198,7 +198,7 @@ impl Log {
 
     pub(super) fn provider_token_seen(&self, token: &str) {
         let mut inner = self.lock();
-        if inner.provider_tokens.len() < PROVIDER_TOKENS_MAX {
+        if inner.provider_tokens.len() < PROVIDER_TOKENS_MAX && !inner.provider_tokens.contains(token) {
             inner.provider_tokens.insert(token.to_owned());
         }
     }

@@ -18,7 +18,7 @@ use http::{HeaderMap, Request, Response, uri::PathAndQuery};
 use rcgen::CertifiedKey;
 use rustls::ServerConfig;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
@@ -35,6 +35,22 @@ struct Peer {
     connections: Arc<AtomicUsize>,
 }
 
+fn identity() -> (TlsAcceptor, String) {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![cert.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), cert.pem())
+}
+
 impl Peer {
     /// Runs `play` on each connection, with its number from 0.
     async fn new<F, P>(build: server::Builder, play: P) -> Self
@@ -42,20 +58,7 @@ impl Peer {
         P: Fn(usize, Wire) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![cert.der().clone()],
-                rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
-            )
-            .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (acceptor, ca_pem) = identity();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let connections = Arc::new(AtomicUsize::new(0));
@@ -74,7 +77,7 @@ impl Peer {
         });
         Self {
             url,
-            ca_pem: cert.pem(),
+            ca_pem,
             connections,
         }
     }
@@ -123,7 +126,7 @@ async fn serve_all(mut wire: Wire) {
 async fn a_refused_stream_is_sent_again_on_another_connection() {
     let peer = Peer::new(server::Builder::new(), |number, mut wire| async move {
         if number == 0 {
-            let (_, mut respond) = next(&mut wire).await.unwrap();
+            let (_request, mut respond) = next(&mut wire).await.unwrap();
             respond.send_reset(Reason::REFUSED_STREAM);
             idle(wire).await;
         } else {
@@ -136,7 +139,7 @@ async fn a_refused_stream_is_sent_again_on_another_connection() {
 }
 
 #[tokio::test]
-async fn a_peer_that_refuses_twice_has_provably_got_nothing() {
+async fn a_peer_that_refuses_each_time_has_provably_got_nothing() {
     let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
         while let Some((_, mut respond)) = next(&mut wire).await {
             respond.send_reset(Reason::REFUSED_STREAM);
@@ -181,25 +184,13 @@ async fn a_connection_cut_in_flight_leaves_it_open() {
 }
 
 /// What a peer sends that has processed nothing, or all up to stream 1: RFC 9113 section 6.8.
-fn goaway(last_stream: u8) -> [u8; 17] {
+const fn goaway(last_stream: u8) -> [u8; 17] {
     [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last_stream, 0, 0, 0, 0]
 }
 
-/// A peer of bare frames: says SETTINGS, waits for a request's body, then says `frames` and, if told, closes.
-async fn bare_peer(frames: &'static [[u8; 17]], close: bool) -> Peer {
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![cert.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+/// A peer of bare frames: says SETTINGS, waits for a request's body, then says `frame` and, if told, closes.
+async fn bare_peer(frame: [u8; 17], close: bool) -> Peer {
+    let (acceptor, ca_pem) = identity();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let connections = Arc::new(AtomicUsize::new(0));
@@ -215,10 +206,9 @@ async fn bare_peer(frames: &'static [[u8; 17]], close: bool) -> Peer {
                     return serve_all(server::handshake(tls).await.unwrap()).await;
                 }
                 tls.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
-                wait_for_body(&mut tls).await;
-                for frame in frames {
-                    tls.write_all(frame).await.unwrap();
-                }
+                tls.read_exact(&mut [0; 24]).await.unwrap();
+                next_body(&mut tls).await;
+                tls.write_all(&frame).await.unwrap();
                 tls.flush().await.unwrap();
                 if !close {
                     pending::<()>().await;
@@ -228,23 +218,20 @@ async fn bare_peer(frames: &'static [[u8; 17]], close: bool) -> Peer {
     });
     Peer {
         url,
-        ca_pem: cert.pem(),
+        ca_pem,
         connections,
     }
 }
 
-/// Reads frames up to the first DATA.
-async fn wait_for_body(tls: &mut TlsStream<TcpStream>) {
-    use tokio::io::AsyncReadExt;
-    let mut preface = [0; 24];
-    tls.read_exact(&mut preface).await.unwrap();
+/// Reads frames up to the next DATA and gives its stream.
+async fn next_body(tls: &mut TlsStream<TcpStream>) -> u8 {
     loop {
         let mut head = [0; 9];
         tls.read_exact(&mut head).await.unwrap();
         let mut body = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
         tls.read_exact(&mut body).await.unwrap();
         if head[3] == 0 {
-            return;
+            return head[8];
         }
     }
 }
@@ -252,8 +239,7 @@ async fn wait_for_body(tls: &mut TlsStream<TcpStream>) {
 #[tokio::test]
 async fn goaway_below_our_stream_is_proof_and_it_is_sent_again_at_once() {
     for close in [true, false] {
-        let peer = bare_peer(const { &[[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] }, close).await;
-        assert_eq!(goaway(0), [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let peer = bare_peer(goaway(0), close).await;
         assert_eq!(sent(&peer.pool(PoolOptions::default())).await.unwrap().status, 200);
         assert_eq!(peer.connections(), 2);
     }
@@ -261,7 +247,7 @@ async fn goaway_below_our_stream_is_proof_and_it_is_sent_again_at_once() {
 
 #[tokio::test]
 async fn goaway_that_includes_our_stream_proves_nothing() {
-    let peer = bare_peer(const { &[[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]] }, true).await;
+    let peer = bare_peer(goaway(1), true).await;
     let pool = peer.pool(PoolOptions::default());
     let result = sent(&pool).await;
     assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
@@ -271,7 +257,9 @@ async fn goaway_that_includes_our_stream_proves_nothing() {
 
 #[tokio::test]
 async fn a_peer_that_closes_every_few_requests_loses_none() {
-    let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
+    let mut build = server::Builder::new();
+    build.max_concurrent_streams(5);
+    let peer = Peer::new(build, |_, mut wire| async move {
         for _ in 0..7 {
             let Some((_, respond)) = next(&mut wire).await else {
                 return;
@@ -283,15 +271,8 @@ async fn a_peer_that_closes_every_few_requests_loses_none() {
     })
     .await;
     let pool = peer.pool(PoolOptions::default());
-    let mut sends = tokio::task::JoinSet::new();
-    for _ in 0..300 {
-        let pool = pool.clone();
-        sends.spawn(async move { sent(&pool).await.map(|reply| reply.status) });
-    }
-    for result in sends.join_all().await {
-        assert_eq!(result, Ok(200));
-    }
-    assert!(peer.connections() > 2);
+    assert_eq!(send_many(&pool, 300).await, 300);
+    assert!(peer.connections() > 20, "{}", peer.connections());
 }
 
 #[tokio::test]
@@ -343,7 +324,7 @@ async fn a_dead_connection_is_found_by_a_ping_and_replaced() {
         poll_fn(|cx| {
             // Flushes the answer, then never again.
             if once.take().is_some() {
-                let _ = wire.poll_accept(cx);
+                assert!(wire.poll_accept(cx).is_pending());
             }
             std::task::Poll::<()>::Pending
         })
@@ -403,10 +384,12 @@ async fn a_peer_that_never_says_settings_is_no_connection() {
 #[tokio::test]
 async fn an_endless_answer_is_cut() {
     let peer = Peer::new(server::Builder::new(), |_, mut wire| async move {
+        let mut open = Vec::new();
         while let Some((_, mut respond)) = next(&mut wire).await {
             let response = Response::builder().status(400).body(()).unwrap();
             let mut body = respond.send_response(response, false).unwrap();
             body.send_data(Bytes::from(vec![b'x'; 60_000]), false).unwrap();
+            open.push(body);
         }
     })
     .await;
@@ -418,8 +401,7 @@ async fn an_endless_answer_is_cut() {
 }
 
 #[tokio::test]
-async fn streams_follow_the_peers_limit_as_it_changes() {
-    // One stream until the first answer, as Apple does before it knows the token.
+async fn no_more_streams_than_the_peer_allows() {
     let most = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&most);
     let mut build = server::Builder::new();
@@ -442,14 +424,61 @@ async fn streams_follow_the_peers_limit_as_it_changes() {
         connections_max: 1,
         ..PoolOptions::default()
     });
+    assert_eq!(send_many(&pool, 100).await, 100);
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    assert_eq!(peer.connections(), 1);
+}
+
+async fn send_many(pool: &Pool, count: usize) -> usize {
     let mut sends = tokio::task::JoinSet::new();
-    for _ in 0..100 {
+    for _ in 0..count {
         let pool = pool.clone();
         sends.spawn(async move { sent(&pool).await.map(|reply| reply.status) });
     }
-    for result in sends.join_all().await {
-        assert_eq!(result, Ok(200));
-    }
-    assert_eq!(most.load(Ordering::SeqCst), 2);
-    assert_eq!(peer.connections(), 1);
+    let results = sends.join_all().await;
+    results.iter().filter(|result| **result == Ok(200)).count()
+}
+
+fn settings(streams_max: u8) -> [u8; 15] {
+    [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, streams_max]
+}
+
+/// HEADERS that end the stream; 0x88 is `:status: 200` (RFC 7541 appendix A).
+fn status_200(stream: u8) -> [u8; 10] {
+    [0, 0, 1, 1, 5, 0, 0, 0, stream, 0x88]
+}
+
+#[tokio::test]
+async fn the_number_of_streams_follows_the_peers_settings() {
+    // One stream until the first answer, as Apple does before it knows the token; then answers to three at a time only.
+    let (acceptor, ca_pem) = identity();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let peer = tokio::spawn(async move {
+        let mut tls = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        tls.write_all(&settings(1)).await.unwrap();
+        tls.read_exact(&mut [0; 24]).await.unwrap();
+        let first = next_body(&mut tls).await;
+        tls.write_all(&status_200(first)).await.unwrap();
+        tls.write_all(&settings(3)).await.unwrap();
+        for _ in 0..2 {
+            let mut answers = Vec::new();
+            for _ in 0..3 {
+                answers.extend_from_slice(&status_200(next_body(&mut tls).await));
+            }
+            tls.write_all(&answers).await.unwrap();
+        }
+        tls
+    });
+    let pool = Pool::new(
+        &url,
+        Some(&ca_pem),
+        PoolOptions {
+            connections_max: 1,
+            ..PoolOptions::default()
+        },
+    )
+    .unwrap();
+    assert_eq!(send_many(&pool, 7).await, 7);
+    drop(peer.await.unwrap());
 }

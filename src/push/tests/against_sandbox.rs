@@ -27,7 +27,7 @@ use crate::{
 const PHONE: &str = "00aabbccddeeff00112233445566778899aabbccddeeff001122334455667788";
 
 struct Stage {
-    _dir: TempDir,
+    dir: TempDir,
     clock: Arc<TestClock>,
     sandbox: Sandbox,
 }
@@ -39,11 +39,7 @@ impl Stage {
         let mut options = SandboxOptions::new(dir.path(), Arc::<TestClock>::clone(&clock));
         change(&mut options);
         let sandbox = Sandbox::start(options).await.unwrap();
-        Self {
-            _dir: dir,
-            clock,
-            sandbox,
-        }
+        Self { dir, clock, sandbox }
     }
 
     fn configs(&self) -> (ApnsConfig, FcmConfig) {
@@ -234,7 +230,7 @@ async fn wrong_credentials_are_ours_to_mend() {
     stage.sandbox.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_made_once_for_all_who_wait() {
     let stage = Stage::new(|_| {}).await;
     let providers = stage.providers(|_, _| {});
@@ -312,7 +308,7 @@ async fn a_text_that_is_too_long_is_shortened_at_both() {
     stage.sandbox.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn few_streams_are_enough_for_many_pushes() {
     let stage = Stage::new(|options| options.streams_max = 3).await;
     let providers = stage.providers(|_, _| {});
@@ -344,7 +340,7 @@ async fn the_client_finds_back_after_a_restart() {
     for push in &pushes {
         assert!(matches!(send(&providers, push).await, Outcome::Accepted { .. }));
     }
-    let mut options = SandboxOptions::new(stage._dir.path(), Arc::<TestClock>::clone(&stage.clock));
+    let mut options = SandboxOptions::new(stage.dir.path(), Arc::<TestClock>::clone(&stage.clock));
     options.tls_listen = stage.sandbox.apns_url().trim_start_matches("https://").parse().unwrap();
     options.http_listen = stage.sandbox.http_url().trim_start_matches("http://").parse().unwrap();
     let key_id = stage.sandbox.key_id().to_owned();

@@ -32,10 +32,6 @@ impl TestClock {
     }
 
     /// Today, for `gcp_auth` dates its assertions by the machine's clock.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "one reading, to agree with a library that reads it itself"
-    )]
     fn today() -> Arc<Self> {
         let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
         Arc::new(Self(AtomicI64::new(since_1970.as_millis().try_into().unwrap())))

@@ -21,14 +21,14 @@ trait Job: Send {
 }
 
 struct Write<T, F> {
-    write: F,
+    body: F,
     output: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Job for Write<T, F> {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.output = Some((self.write)(connection)?);
+        self.output = Some((self.body)(connection)?);
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Write {
-            write,
+            body: write,
             output: None,
             reply,
         });

@@ -1,0 +1,309 @@
+//! The process is killed at moments that nobody chose, started again, and must have lost nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    harness::{ADMIN_KEY, Api, Process, fix, real_data, wait_for},
+    porto::{TAXIS, beckon, happenings, import_stands},
+};
+
+/// Rounds of kill and restart; `BECKON_PROVE_ROUNDS` makes it a long proof.
+fn rounds() -> u64 {
+    std::env::var("BECKON_PROVE_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4)
+}
+
+/// A gateway that lives on while the server dies.
+struct Stage {
+    gateway: Process,
+    folder: TempDir,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("gateway");
+        let dir = dir.to_str().expect("a path");
+        let arguments = [
+            "sandbox",
+            "--dir",
+            dir,
+            "--listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "127.0.0.1:0",
+        ];
+        Self {
+            gateway: Process::start(&arguments, "server "),
+            folder,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn serve(&self) -> (Process, Api) {
+        let config = self.path("gateway/beckon.toml");
+        let store = format!("sqlite:{}", self.path("store").display());
+        let config = config.to_str().expect("a path");
+        let server = Process::start(
+            &[
+                "serve",
+                "--config",
+                config,
+                "--listen",
+                "127.0.0.1:0",
+                "--store",
+                &store,
+            ],
+            "listens on",
+        );
+        let api = Api {
+            base: server.word_after("listens on "),
+            key: ADMIN_KEY.to_owned(),
+        };
+        (server, api)
+    }
+
+    /// What the gateway took: delivery and whether it replaced an earlier one on the phone.
+    fn accepted(&self) -> Vec<(String, bool)> {
+        let log = Api {
+            base: self.gateway.word_after("curl '").trim_end_matches("/log").to_owned(),
+            key: String::new(),
+        };
+        let (mut entries, mut after) = (Vec::new(), 0);
+        loop {
+            let page = log.get(&format!("/log?after={after}&limit=1000"));
+            let items = page["items"].as_array().expect("items");
+            let Some(last) = items.last() else { return entries };
+            after = last["seq"].as_u64().expect("a number");
+            entries.extend(items.iter().filter(|entry| entry["status"] == 200).map(|entry| {
+                (
+                    entry["data"]["deliveryId"].as_str().expect("an id").to_owned(),
+                    !entry["replaces"].is_null(),
+                )
+            }));
+        }
+    }
+
+    /// Checks the gateway's log against the server's deliveries: each accepted delivery arrived; one that arrived more
+    /// than once had been in doubt and replaced itself on the phone, so that one notification stands.
+    fn judge(&self, api: &Api) -> usize {
+        wait_for("every delivery to end", || api.get("/v1/status")["outbox"] == 0);
+        let mut attempts: BTreeMap<String, u64> = BTreeMap::new();
+        let mut cursor = String::new();
+        loop {
+            let page = api.get(&format!("/v1/deliveries?limit=1000{cursor}"));
+            for row in page["items"].as_array().expect("items") {
+                assert_eq!(row["state"], "accepted", "{row}");
+                attempts.insert(
+                    row["id"].as_str().expect("an id").to_owned(),
+                    row["attempts"].as_u64().unwrap_or(0),
+                );
+            }
+            let Some(next) = page["nextCursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let mut arrived: BTreeSet<String> = BTreeSet::new();
+        for (delivery, replaces) in self.accepted() {
+            let first = arrived.insert(delivery.clone());
+            assert_eq!(
+                first, !replaces,
+                "a second request for {delivery} must replace the first on the phone"
+            );
+            assert!(
+                first || attempts[&delivery] > 1,
+                "{delivery} arrived twice and was never in doubt"
+            );
+        }
+        assert_eq!(
+            arrived,
+            attempts.keys().cloned().collect::<BTreeSet<_>>(),
+            "lost or invented"
+        );
+        arrived.len()
+    }
+}
+
+fn replay(server: &str, track: &Path, events: &Path) -> std::process::Output {
+    let (track, events) = (track.to_str().expect("a path"), events.to_str().expect("a path"));
+    beckon(
+        server,
+        &["replay", track, "--speed", "max", "--batch", "100", "--events", events],
+    )
+}
+
+#[test]
+fn a_replay_that_is_killed_and_started_again_brings_the_same_events_and_no_push_twice() {
+    let Some(data) = real_data("crash during a replay") else {
+        return;
+    };
+    let track = data.join(TAXIS);
+    let campaign = json!({"caps": [{"max": 2, "per": "P1D"}], "validFor": "P1D"});
+    let register_taxis = |api: &Api| {
+        let text = fs::read_to_string(&track).expect("the taxis");
+        let taxis: BTreeSet<&str> = text.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+        for taxi in taxis {
+            api.put_phone(taxi, taxi);
+        }
+    };
+
+    let calm = Stage::set();
+    let (server, api) = calm.serve();
+    import_stands(&api.base, &data);
+    register_taxis(&api);
+    api.put_campaign("stand", "entered", "taxi-stand", &campaign);
+    assert!(replay(&api.base, &track, &calm.path("events")).status.success());
+    let undisturbed = happenings(&fs::read_to_string(calm.path("events")).expect("events"));
+    let pushes = calm.judge(&api);
+    assert!(pushes > 300, "{pushes}");
+    assert_eq!(server.terminate(), Some(0));
+
+    let stage = Stage::set();
+    let (mut server, mut api) = stage.serve();
+    import_stands(&api.base, &data);
+    register_taxis(&api);
+    api.put_campaign("stand", "entered", "taxi-stand", &campaign);
+    for round in 0..rounds() {
+        let (base, events) = (api.base.clone(), stage.path("events"));
+        std::thread::scope(|scope| {
+            let replaying = scope.spawn(|| replay(&base, &track, &events));
+            // Killed after so many pushes have arrived: somewhere in the middle, elsewhere in each round.
+            let wanted = stage.accepted().len() + 20 + (round as usize * 37) % 50;
+            wait_for("some pushes", || {
+                stage.accepted().len() >= wanted || replaying.is_finished()
+            });
+            server.kill();
+            replaying.join().expect("the replay ends");
+        });
+        (server, api) = stage.serve();
+    }
+    assert!(replay(&api.base, &track, &stage.path("events")).status.success());
+    assert_eq!(
+        happenings(&fs::read_to_string(stage.path("events")).expect("events")),
+        undisturbed
+    );
+    assert_eq!(stage.judge(&api), pushes);
+}
+
+#[test]
+fn what_was_acknowledged_survives_kill_and_sigterm() {
+    let stage = Stage::set();
+    let (first, mut api) = stage.serve();
+    let mut server = Some(first);
+    api.put_circles("shops", &[("shop", "one", 46.5, 12.3, 100.0)]);
+    api.put_campaign("hello", "entered", "shop", &json!({"validFor": "P1D"}));
+    let mut acknowledged: Vec<(String, Value)> = Vec::new();
+    for round in 0..rounds() {
+        let before = acknowledged.len();
+        let told = std::sync::Mutex::new(&mut acknowledged);
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let (api, told) = (&api, &told);
+                scope.spawn(move || {
+                    for number in 0.. {
+                        let device = format!("r{round}-w{worker}-n{number}");
+                        let user = format!("u{device}");
+                        let registration = json!({"platform": "android", "app": "app.beckon.test", "userId": user,
+                            "pushToken": format!("{device}:{}", "t".repeat(100))});
+                        let path = format!("/v1/devices/{device}");
+                        let Some(put) =
+                            api.try_call("PUT", &path, "application/json", registration.to_string().as_bytes())
+                        else {
+                            return;
+                        };
+                        assert_eq!(put.status, 200, "{put:?}");
+                        let body = fix(&device, 46.5, 12.3).to_string();
+                        let Some(answer) = api.try_call("POST", "/v1/check-ins", "application/json", body.as_bytes())
+                        else {
+                            return;
+                        };
+                        if answer.status == 200 {
+                            let event = answer.body["results"][0]["events"][0]["id"].clone();
+                            told.lock().expect("a lock").push((user, event));
+                        }
+                    }
+                });
+            }
+            wait_for("acknowledged check-ins", || {
+                told.lock().expect("a lock").len() > before + 40
+            });
+            let running = server.take().expect("a server");
+            if round % 2 == 0 {
+                running.kill();
+            } else {
+                assert_eq!(running.terminate(), Some(0), "SIGTERM ends in order");
+            }
+        });
+        let (next, next_api) = stage.serve();
+        (server, api) = (Some(next), next_api);
+    }
+    for (user, event) in &acknowledged {
+        let customer = api.get(&format!("/v1/users/{user}"));
+        assert_eq!(customer["devices"][0]["geofences"][0]["externalId"], "one", "{user}");
+        let deliveries = api.get(&format!("/v1/deliveries?userId={user}"));
+        assert_eq!(deliveries["items"][0]["eventId"], *event, "{user}");
+    }
+    assert!(stage.judge(&api) >= acknowledged.len());
+    assert_eq!(server.expect("a server").terminate(), Some(0));
+}
+
+#[test]
+fn pushes_that_wait_are_sent_by_the_next_server() {
+    let stage = Stage::set();
+    let (server, api) = stage.serve();
+    api.put_circles("shops", &[("shop", "one", 46.5, 12.3, 100.0)]);
+    api.put_campaign("hello", "entered", "shop", &json!({"validFor": "P1D"}));
+    server.kill();
+    // A server whose provider nobody can reach decides; the next one, which can, sends.
+    let config = fs::read_to_string(stage.path("gateway/beckon.toml")).expect("settings");
+    let unreachable: String = config
+        .lines()
+        .map(|line| {
+            if line.starts_with("base_url") {
+                "base_url = \"https://127.0.0.1:9\"\n".to_owned()
+            } else {
+                format!("{line}\n")
+            }
+        })
+        .collect();
+    fs::write(stage.path("unreachable.toml"), unreachable).expect("written");
+    let store = format!("sqlite:{}", stage.path("store").display());
+    let config = stage.path("unreachable.toml");
+    let config = config.to_str().expect("a path");
+    let server = Process::start(
+        &[
+            "serve",
+            "--config",
+            config,
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            &store,
+        ],
+        "listens on",
+    );
+    let api = Api {
+        base: server.word_after("listens on "),
+        key: ADMIN_KEY.to_owned(),
+    };
+    for number in 0..10 {
+        api.put_phone(&format!("phone-{number}"), &format!("mia{number}"));
+        api.check_in(&fix(&format!("phone-{number}"), 46.5, 12.3));
+    }
+    assert_eq!(server.terminate(), Some(0));
+    assert!(stage.accepted().is_empty());
+    let (server, api) = stage.serve();
+    assert_eq!(stage.judge(&api), 10);
+    drop(server);
+}

@@ -1,0 +1,17 @@
+//! Beckon from the outside: real servers, a real store, real HTTP/2 with TLS to the stand-in for the providers.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops and says why"
+)]
+
+mod api;
+mod bad_input;
+mod crash;
+mod demo;
+mod dispatch;
+mod harness;
+mod porto;
+mod readme;
+mod store;

@@ -1,0 +1,311 @@
+//! What every store promises. One suite for every backend.
+
+use std::collections::BTreeSet;
+
+use beckon::{
+    domain::{
+        delivery::{Delivery, DeliveryState, TriggerKind},
+        ids::{CampaignId, DeliveryId, DeviceId, EventId, SubjectId, Topic, UserId, WorkspaceId},
+        time::Timestamp,
+    },
+    engine::ports::{Commit, CommitOutcome, DeliveryFilter, Finish, Store},
+    store,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+/// A fresh store; the folder lives as long as it.
+fn open() -> (Store, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store::open(&format!("sqlite:{}", folder.path().display())).expect("a store");
+    (store, folder)
+}
+
+fn workspace() -> WorkspaceId {
+    WorkspaceId::new("w").expect("an id")
+}
+
+fn subject(name: &str) -> SubjectId {
+    SubjectId::User(UserId::new(name).expect("an id"))
+}
+
+fn commit(name: &str, expected: u64, bytes: &[u8]) -> Commit {
+    Commit {
+        workspace: workspace(),
+        subject: subject(name),
+        expected,
+        record: Some((1, bytes.to_vec())),
+        deliveries: Vec::new(),
+        facts: Vec::new(),
+        claims: Vec::new(),
+        releases: Vec::new(),
+        follows: Vec::new(),
+        unfollows: Vec::new(),
+    }
+}
+
+fn delivery(number: u128, due: i64) -> Delivery {
+    Delivery {
+        id: DeliveryId(Uuid::from_u128(number)),
+        workspace: workspace(),
+        subject: subject("mia"),
+        device: DeviceId::new("phone").expect("an id"),
+        campaign: CampaignId::new("c").expect("an id"),
+        campaign_version: 1,
+        brand: None,
+        offer: 0,
+        trigger: TriggerKind::Entered,
+        event: EventId(Uuid::from_u128(number)),
+        event_at: Timestamp(due),
+        geofence: None,
+        data: Value::Null,
+        decided_at: Timestamp(due),
+        expires_at: Timestamp(due + 1_000_000),
+        still_there: false,
+        why: Vec::new(),
+    }
+}
+
+#[test]
+fn only_one_of_racing_commits_wins_each_version() {
+    let (store, _folder) = open();
+    let runtime = Runtime::new().expect("threads");
+    runtime.block_on(async {
+        let mut races = tokio::task::JoinSet::new();
+        for racer in 0..8u8 {
+            let store = store.clone();
+            races.spawn(async move {
+                let (mut won, mut version) = (0u64, 0);
+                while version < 50 {
+                    let outcome = store
+                        .hot
+                        .commit(vec![commit("mia", version, &[racer])])
+                        .await
+                        .expect("a commit");
+                    if let CommitOutcome::Done(now) = outcome[0] {
+                        assert_eq!(now, version + 1);
+                        won += 1;
+                    }
+                    let stored = store.hot.load(&workspace(), &[subject("mia")]).await.expect("a record");
+                    version = stored[0].as_ref().map_or(0, |stored| stored.version);
+                }
+                won
+            });
+        }
+        let won: u64 = races.join_all().await.iter().sum();
+        let stored = store.hot.load(&workspace(), &[subject("mia")]).await.expect("a record");
+        assert_eq!(stored[0].as_ref().map(|stored| stored.version), Some(won));
+    });
+}
+
+#[test]
+fn a_commit_that_lost_leaves_nothing_behind() {
+    let (store, _folder) = open();
+    Runtime::new().expect("threads").block_on(async {
+        let topic = Topic::new("t").expect("a topic");
+        let phone = DeviceId::new("phone").expect("an id");
+        store
+            .hot
+            .commit(vec![commit("mia", 0, b"one")])
+            .await
+            .expect("a commit");
+        let mut stale = commit("mia", 0, b"two");
+        stale.deliveries.push(delivery(1, 0));
+        stale.claims.push(phone.clone());
+        stale.follows.push(topic.clone());
+        let good = commit("ann", 0, b"three");
+        let outcomes = store.hot.commit(vec![stale, good]).await.expect("commits");
+        assert_eq!(outcomes, [CommitOutcome::Conflict, CommitOutcome::Done(1)]);
+        assert_eq!(store.hot.outbox_depth().await.expect("a number"), 0);
+        assert_eq!(
+            store.hot.subjects_of(&workspace(), &[phone]).await.expect("owners"),
+            [None]
+        );
+        assert_eq!(
+            store.hot.count_followers(&workspace(), &topic).await.expect("a number"),
+            0
+        );
+        let stored = store.hot.load(&workspace(), &[subject("mia")]).await.expect("a record");
+        assert_eq!(
+            stored[0].as_ref().map(|stored| stored.bytes.clone()),
+            Some(b"one".to_vec())
+        );
+    });
+}
+
+#[test]
+fn a_row_is_leased_to_one_worker_and_again_when_the_lease_runs_out() {
+    let (store, _folder) = open();
+    Runtime::new().expect("threads").block_on(async {
+        let mut all = commit("mia", 0, b"x");
+        all.deliveries = (0..100).map(|number| delivery(number, number as i64)).collect();
+        store.hot.commit(vec![all.clone()]).await.expect("a commit");
+        // The same deliveries decided again are the same rows.
+        all.expected = 1;
+        store.hot.commit(vec![all]).await.expect("a commit");
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let store = store.clone();
+            workers.spawn(async move {
+                store
+                    .hot
+                    .lease(Timestamp(1_000), Timestamp(2_000), 20)
+                    .await
+                    .expect("rows")
+            });
+        }
+        let leased: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
+        assert_eq!(leased.len(), 100);
+        let names: BTreeSet<_> = leased.iter().map(|row| row.delivery.id).collect();
+        assert_eq!(names.len(), 100);
+        assert_eq!(
+            store
+                .hot
+                .lease(Timestamp(1_999), Timestamp(3_000), 20)
+                .await
+                .expect("rows"),
+            []
+        );
+
+        let begun = store
+            .hot
+            .begin_attempts(vec![(leased[0].delivery.id, 1), (leased[1].delivery.id, 7)])
+            .await;
+        assert_eq!(
+            begun.expect("answers"),
+            [true, false],
+            "an attempt is begun once, in its turn"
+        );
+        let again = store
+            .hot
+            .lease(Timestamp(2_000), Timestamp(3_000), 200)
+            .await
+            .expect("rows");
+        assert_eq!(again.len(), 100);
+        let in_doubt: Vec<_> = again
+            .iter()
+            .filter(|row| row.in_doubt)
+            .map(|row| row.delivery.id)
+            .collect();
+        assert_eq!(in_doubt, [leased[0].delivery.id]);
+    });
+}
+
+#[test]
+fn an_ended_delivery_stays_ended_and_lists_newest_first() {
+    let (store, _folder) = open();
+    Runtime::new().expect("threads").block_on(async {
+        let mut all = commit("mia", 0, b"x");
+        all.deliveries = (0..5).map(|number| delivery(number, number as i64)).collect();
+        store.hot.commit(vec![all]).await.expect("a commit");
+        let leased = store.hot.lease(Timestamp(10), Timestamp(20), 5).await.expect("rows");
+        let end = |state, due_at| Finish {
+            delivery: leased[0].delivery.id,
+            workspace: workspace(),
+            subject: subject("mia"),
+            state,
+            attempts: 1,
+            due_at: Timestamp(due_at),
+            at: Timestamp(15),
+            reason: None,
+        };
+        store
+            .hot
+            .finish(vec![end(DeliveryState::Accepted, 15)])
+            .await
+            .expect("an end");
+        store
+            .hot
+            .finish(vec![end(DeliveryState::Queued, 16)])
+            .await
+            .expect("nothing");
+        let row = store
+            .hot
+            .delivery(&workspace(), leased[0].delivery.id)
+            .await
+            .expect("a row")
+            .expect("it is there");
+        assert_eq!(
+            (row.state, row.ended_at),
+            (DeliveryState::Accepted, Some(Timestamp(15)))
+        );
+        assert_eq!(store.hot.outbox_depth().await.expect("a number"), 4);
+        let newest = store
+            .hot
+            .deliveries(&workspace(), DeliveryFilter::default(), 2)
+            .await
+            .expect("rows");
+        let times: Vec<i64> = newest.iter().map(|row| row.delivery.decided_at.0).collect();
+        assert_eq!(times, [4, 3]);
+        let last = &newest[1].delivery;
+        let filter = DeliveryFilter {
+            before: Some((last.decided_at, last.id)),
+            ..DeliveryFilter::default()
+        };
+        let next = store.hot.deliveries(&workspace(), filter, 10).await.expect("rows");
+        assert_eq!(
+            next.iter().map(|row| row.delivery.decided_at.0).collect::<Vec<_>>(),
+            [2, 1, 0]
+        );
+        let other = WorkspaceId::new("other").expect("an id");
+        assert_eq!(
+            store.hot.delivery(&other, last.id).await.expect("an answer"),
+            None,
+            "nothing crosses workspaces"
+        );
+        assert_eq!(
+            store
+                .hot
+                .deliveries(&other, DeliveryFilter::default(), 10)
+                .await
+                .expect("rows"),
+            []
+        );
+    });
+}
+
+#[test]
+fn a_store_belongs_to_one_process_and_keeps_what_it_has() {
+    let (store, folder) = open();
+    let url = format!("sqlite:{}", folder.path().display());
+    let refused = store::open(&url).err().expect("refused").to_string();
+    assert!(refused.contains("another Beckon is using"), "{refused}");
+    let runtime = Runtime::new().expect("threads");
+    runtime.block_on(async {
+        let mut all = commit("mia", 0, b"x");
+        all.deliveries.push(delivery(1, 0));
+        store.hot.commit(vec![all]).await.expect("a commit");
+        store
+            .hot
+            .lease(Timestamp(10), Timestamp(1_000_000), 5)
+            .await
+            .expect("rows");
+        store.hot.close().await;
+        assert!(
+            store.hot.commit(vec![commit("ann", 0, b"y")]).await.is_err(),
+            "a closed store promises nothing"
+        );
+    });
+    drop(store);
+    let store = store::open(&url).expect("it opens again");
+    runtime.block_on(async {
+        let stored = store
+            .hot
+            .load(&workspace(), &[subject("mia"), subject("ann")])
+            .await
+            .expect("records");
+        assert_eq!((stored[0].is_some(), stored[1].is_some()), (true, false));
+        // A lease dies with its process.
+        assert_eq!(
+            store
+                .hot
+                .lease(Timestamp(11), Timestamp(20), 5)
+                .await
+                .expect("rows")
+                .len(),
+            1
+        );
+    });
+}
