@@ -1,0 +1,71 @@
+# Beckon's commands. `make` lists them.
+
+CARGO ?= cargo
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Cargo uses all cores by itself, and `check` keeps its order under `make -j`, too.
+.NOTPARALLEL:
+.PHONY: help run build test check fmt clippy docs deny bench prove-crash audit tools
+
+BECKON := ./target/release/beckon
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build Beckon and show it: server, provider stand-in and a story (Ctrl-C ends it)
+	$(BECKON) demo
+
+build: ## Build the release binary, target/release/beckon
+	$(CARGO) build --release --locked
+
+test: tools ## Run every test
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		echo '$(CARGO) nextest run --workspace --locked'; \
+		$(CARGO) nextest run --workspace --locked; \
+	else \
+		echo '$(CARGO) test --workspace --locked'; \
+		$(CARGO) test --workspace --locked; \
+	fi
+
+# In this order: what is quick comes first, and the tests' summary is the last thing to be read.
+check: fmt clippy docs deny test ## Everything that must pass: format, lints, docs, dependencies, tests
+
+fmt: ## Check the format (`cargo fmt` mends it)
+	$(CARGO) fmt --all --check
+
+clippy: ## Lint; warnings are errors
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+docs: ## Build the code's documentation; warnings are errors
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+deny: ## Check the dependencies against deny.toml, where cargo-deny is installed
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo '$(CARGO) deny check bans licenses sources'; \
+		$(CARGO) deny --workspace --locked check bans licenses sources; \
+	else \
+		echo 'SKIPPED: cargo deny is not installed, so deny.toml was not checked (cargo install cargo-deny --locked)'; \
+	fi
+
+audit: ## Check the dependencies for known faults; fetches the advisory database
+	@$(CARGO) deny --version >/dev/null 2>&1 || \
+		{ echo 'needs cargo-deny: cargo install cargo-deny --locked' >&2; exit 1; }
+	$(CARGO) deny --workspace --locked check advisories
+
+bench: ## Drive a release server with the load generator
+	$(CARGO) build --release --locked --workspace
+	./target/release/loadtest commute --spawn $(BECKON)
+
+prove-crash: ## Kill a server again and again and count what was lost (BECKON_PROVE_ROUNDS=100)
+	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
+		$(CARGO) test --release --locked --test it crash -- --nocapture
+
+# What the tests call besides cargo. Installed where apt is there to do it.
+tools:
+	@if ! command -v curl >/dev/null; then \
+		if ! command -v apt-get >/dev/null; then echo 'the tests need curl' >&2; exit 1; fi; \
+		sudo=; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+		$$sudo apt-get update && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends curl; \
+	fi
