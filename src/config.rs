@@ -162,7 +162,7 @@ pub struct ShutdownSection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file is missing or not TOML, a key unknown or a value wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Settings(#[from] config::ConfigError),
     /// Values that don't go together.
     #[error("{key}: {detail}")]

@@ -116,11 +116,6 @@ text_ids! {
 }
 
 impl CauseId {
-    /// A name for an input that came without one; it can't be sent again as the same.
-    pub fn random() -> Self {
-        Self(Arc::from(Uuid::now_v7().to_string()))
-    }
-
     /// 64-bit fingerprint kept in the record's ring of recent inputs (FNV-1a, stable for ever).
     pub fn fingerprint(&self) -> u64 {
         self.0.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -198,7 +198,7 @@ proptest! {
             let again = stage.step(&mut record, check_in);
             prop_assert!(matches!(again.status, Status::Duplicate | Status::Late));
             let last_at = before.device(&check_in.device).and_then(|device| device.last_at).expect("a time");
-            let late = CheckIn { id: CauseId::random(), at: Timestamp(last_at.0 - 1), ..check_in.clone() };
+            let late = CheckIn { id: CauseId::new("another").expect("an id"), at: Timestamp(last_at.0 - 1), ..check_in.clone() };
             prop_assert_eq!(stage.step(&mut record, &late).status, Status::Late);
             prop_assert!(again.events.is_empty() && again.deliveries.is_empty() && again.facts.is_empty());
             prop_assert_eq!(&record, &before);
@@ -304,7 +304,7 @@ fn an_outside_event_is_told_once_and_only_to_those_present() {
             .is_empty()
     );
     let here = CheckIn {
-        id: CauseId::random(),
+        id: CauseId::new("another").expect("an id"),
         device: device_id(1),
         at: Timestamp(0),
         location: None,

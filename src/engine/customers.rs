@@ -95,17 +95,13 @@ impl Engine {
                     .device(device)
                     .or_else(|| before.as_ref().and_then(|(_, old)| old.device(device)));
                 let mut renewed = known.cloned().unwrap_or_else(|| Device::new(device.clone(), now));
-                let registered_at = renewed
-                    .target
-                    .as_ref()
-                    .filter(|known| Some(&known.token) == update.token.as_ref())
-                    .map_or(now, |known| known.registered_at);
                 renewed.target = update.token.clone().map(|token| PushTarget {
                     platform: update.platform,
                     app: update.app.clone(),
                     token,
                     environment: update.environment,
-                    registered_at,
+                    // The app has the token from the system at each start: it is good now, whatever was said before.
+                    registered_at: now,
                 });
                 renewed.locale.clone_from(&update.locale);
                 renewed.time_zone.clone_from(&update.time_zone);
@@ -204,7 +200,7 @@ impl Engine {
             .await
     }
 
-    /// Erases a customer with all devices; false when there was none.
+    /// Erases a customer: devices, facts, deliveries and all; false when there was none.
     pub async fn delete_customer(&self, workspace: &WorkspaceId, user: &UserId) -> Result<bool, EngineError> {
         self.records
             .change(
@@ -212,7 +208,7 @@ impl Engine {
                 &SubjectId::User(user.clone()),
                 |record: &mut Record, exists| {
                     let releases = record.devices.iter().map(|device| device.id.clone()).collect();
-                    let write = if exists { Write::Delete } else { Write::Nothing };
+                    let write = if exists { Write::Erase } else { Write::Nothing };
                     Change {
                         releases,
                         ..Change::new(exists, write)

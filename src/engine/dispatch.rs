@@ -276,7 +276,7 @@ impl Dispatcher {
             workspace: delivery.workspace.clone(),
             subject: delivery.subject.clone(),
             state: verdict.state,
-            attempts,
+            attempts: if verdict.counts { attempts } else { leased.attempts },
             due_at: verdict.due_at,
             at: now,
             reason: verdict.reason,

@@ -82,6 +82,8 @@ pub struct Commit {
     pub follows: Vec<Topic>,
     /// Topics no longer followed.
     pub unfollows: Vec<Topic>,
+    /// Whether all facts and deliveries of the customer go too.
+    pub erase: bool,
 }
 
 /// What became of a commit.

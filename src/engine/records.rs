@@ -54,8 +54,10 @@ pub enum Write {
     Nothing,
     /// It is stored as changed.
     Record,
-    /// It is deleted.
+    /// It is deleted; what happened stays known.
     Delete,
+    /// It is deleted with everything that is known of the customer.
+    Erase,
 }
 
 impl<T> Change<T> {
@@ -222,7 +224,7 @@ impl Records {
                 outputs[index] = Some(change.output);
                 let bytes = match change.write {
                     Write::Nothing => continue,
-                    Write::Delete => {
+                    Write::Delete | Write::Erase => {
                         record = Record::default();
                         None
                     }
@@ -252,6 +254,7 @@ impl Records {
                     releases: change.releases,
                     follows: follows.difference(&followed).cloned().collect(),
                     unfollows: followed.difference(&follows).cloned().collect(),
+                    erase: change.write == Write::Erase,
                 });
                 written.push((index, change.write, Arc::new(record)));
             }

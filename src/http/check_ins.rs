@@ -12,6 +12,7 @@ use super::{
     auth::{Caller, Identity},
     body::{self, UnknownFields},
     geofences::{PresentBody, RegionsBody},
+    made_up_id,
     problem::{Code, Problem, ProblemBody},
     resource,
 };
@@ -310,7 +311,7 @@ impl Door<'_> {
             Problem::field(Code::FieldInvalid, pointer, detail.to_string())
         };
         let id = match &body.id {
-            None => CauseId::random(),
+            None => made_up_id()?,
             Some(id) => CauseId::new(id).map_err(|error| invalid("/id", &error))?,
         };
         let device = DeviceId::new(&body.device_id).map_err(|error| invalid("/deviceId", &error))?;

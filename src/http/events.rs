@@ -8,6 +8,7 @@ use super::{
     App,
     auth::Caller,
     body::{self, UnknownFields},
+    made_up_id,
     problem::{Code, Problem},
     resource,
 };
@@ -63,7 +64,7 @@ impl EventBody {
             ));
         }
         let id = match self.id.as_deref().or(key) {
-            None => CauseId::random(),
+            None => made_up_id()?,
             Some(id) => CauseId::new(id).map_err(|error| invalid("/id", &error))?,
         };
         Ok(OutsideEvent {

@@ -8,7 +8,10 @@ use std::sync::{
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
-    domain::{ids::IdError, time::DurationMs},
+    domain::{
+        ids::{CauseId, IdError},
+        time::DurationMs,
+    },
     engine::Engine,
 };
 
@@ -133,6 +136,12 @@ fn parameter<'a, T, E: std::fmt::Display>(
 ) -> Result<Option<T>, Problem> {
     text.map(|text| parse(text).map_err(|error| Problem::new(Code::ParameterInvalid, format!("`{name}`: {error}"))))
         .transpose()
+}
+
+/// A name for an input that came without one; it can't be sent again as the same.
+fn made_up_id() -> Result<CauseId, Problem> {
+    let name = uuid::Uuid::now_v7().to_string();
+    CauseId::new(name).map_err(|error| Problem::new(Code::Internal, error.to_string()))
 }
 
 /// The query string as `T`.

@@ -160,7 +160,11 @@ impl Problem {
         };
         Self {
             code,
-            detail: format!("{pointer}: {detail}"),
+            detail: if pointer.is_empty() {
+                detail
+            } else {
+                format!("{pointer}: {detail}")
+            },
             errors: vec![wrong],
         }
     }
@@ -168,6 +172,15 @@ impl Problem {
     /// The same problem inside a larger body: below `prefix`, or on a line.
     #[must_use]
     pub fn within(mut self, prefix: &str, line: Option<u64>) -> Self {
+        if self.errors.is_empty() {
+            let detail = self.detail.clone();
+            self.errors.push(Wrong {
+                pointer: None,
+                line: None,
+                code: self.code.name(),
+                detail,
+            });
+        }
         for wrong in &mut self.errors {
             wrong.line = line;
             if let Some(pointer) = &mut wrong.pointer {

@@ -43,6 +43,7 @@ fn commit(name: &str, expected: u64, bytes: &[u8]) -> Commit {
         releases: Vec::new(),
         follows: Vec::new(),
         unfollows: Vec::new(),
+        erase: false,
     }
 }
 

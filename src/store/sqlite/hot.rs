@@ -86,7 +86,24 @@ impl Prepared {
         for fact in &self.facts {
             insert_fact(connection, fact)?;
         }
+        if self.commit.erase {
+            self.erase(connection)?;
+        }
         Ok(CommitOutcome::Done(version))
+    }
+
+    /// Takes out what other tables hold about the customer.
+    fn erase(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let workspace = self.commit.workspace.as_str();
+        connection
+            .prepare_cached("DELETE FROM fact WHERE workspace = ? AND subject = ?")?
+            .execute(params![workspace, self.subject])?;
+        if let Some(user) = self.commit.subject.user() {
+            connection
+                .prepare_cached("DELETE FROM delivery WHERE workspace = ? AND user = ?")?
+                .execute(params![workspace, user.as_str()])?;
+        }
+        Ok(())
     }
 
     /// The compare-and-swap itself: the new version, or `None` when another commit was first.
@@ -257,8 +274,11 @@ impl HotStore for SqliteStore {
         self.writer
             .write(move |connection| {
                 rows.iter().try_for_each(|(fact, finish)| {
-                    outbox::finish(connection, finish)?;
-                    insert_fact(connection, fact)
+                    if outbox::finish(connection, finish)? {
+                        insert_fact(connection, fact)
+                    } else {
+                        Ok(())
+                    }
                 })
             })
             .await

@@ -94,12 +94,12 @@ pub(super) fn begin_attempts(connection: &Connection, attempts: &[(DeliveryId, u
         .collect()
 }
 
-/// Writes what a leased row came to.
-pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Result<()> {
+/// Writes what a leased row came to; false when it has ended or was erased.
+pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Result<bool> {
     let ended_at = finish.state.is_ended().then_some(finish.at.0);
     connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?, due_at = ?, leased = 0, ended_at = ?, reason = ?
+            "UPDATE delivery SET state = ?, due_at = ?, leased = 0, ended_at = ?, reason = ?, attempts = ?
              WHERE id = ? AND ended_at IS NULL",
         )?
         .execute(params![
@@ -107,9 +107,10 @@ pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Resu
             finish.due_at.0,
             ended_at,
             finish.reason,
+            finish.attempts,
             finish.delivery.0.as_bytes()
         ])
-        .map(drop)
+        .map(|changed| changed == 1)
 }
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {

@@ -25,7 +25,7 @@ CREATE TABLE follower (
 CREATE TABLE fact (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     workspace TEXT NOT NULL, subject TEXT NOT NULL, cause TEXT, body TEXT NOT NULL);
-CREATE INDEX fact_cause ON fact (workspace, subject, cause) WHERE cause IS NOT NULL;
+CREATE INDEX fact_subject ON fact (workspace, subject, cause);
 -- `due_at` of a leased row is the end of its lease.
 CREATE TABLE delivery (
     id BLOB PRIMARY KEY,
