@@ -1,1 +1,42 @@
-fn main() {}
+//! The load generator: open loop, so that a slow answer never delays the next request, and the time that a request waits
+//! for a free connection counts (no coordinated omission).
+
+mod client;
+mod commute;
+mod drive;
+mod gateway;
+mod idle;
+mod report;
+mod spawn;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Puts Beckon under load and says what it does, beside an HTTP server that does nothing.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Command {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Phones that walk between geofences, most check-ins changing nothing
+    Commute(commute::Commute),
+    /// The server that does nothing
+    #[command(hide = true)]
+    IdleServer(idle::IdleServer),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Command::parse().scenario {
+        Scenario::Commute(scenario) => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(scenario.run()),
+        Scenario::IdleServer(server) => server.run(),
+    }
+}
