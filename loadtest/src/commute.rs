@@ -196,7 +196,7 @@ impl Commute {
         self.prepare(&server, &walk.world).await?;
         let mut gateway = match gateway {
             None => None,
-            Some(url) => Some(Gateway::open(&url).await?),
+            Some(url) => Some(Gateway::new(&url)?),
         };
 
         let length = Duration::from_secs_f64(self.seconds);

@@ -29,15 +29,15 @@ pub(crate) struct Arrival {
 
 /// Reads the log of a sandbox gateway.
 pub(crate) struct Gateway {
-    connection: Connection,
+    target: Target,
     after: u64,
 }
 
 impl Gateway {
     /// `url` is the gateway's plain HTTP address.
-    pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            connection: Connection::open(&Target::parse(url, "none")?).await?,
+            target: Target::parse(url, "none")?,
             after: 0,
         })
     }
@@ -45,9 +45,11 @@ impl Gateway {
     /// What arrived since the last call.
     pub(crate) async fn arrivals(&mut self) -> anyhow::Result<Vec<Arrival>> {
         let mut arrivals = Vec::new();
+        // A connection of the round before may have been closed for idleness.
+        let mut connection = Connection::open(&self.target).await?;
         loop {
             let path = format!("/log?after={}&limit={PAGE}", self.after);
-            let answer = self.connection.must("GET", &path, "application/json", "").await?;
+            let answer = connection.must("GET", &path, "application/json", "").await?;
             let page: Page = serde_json::from_slice(&answer).context("the gateway's log has changed")?;
             let Some(last) = page.items.last() else {
                 return Ok(arrivals);

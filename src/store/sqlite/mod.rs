@@ -52,9 +52,10 @@ impl SqliteStore {
         let path = directory.join("beckon.sqlite3");
         let mut connection = Connection::open(&path).map_err(|error| fails("can't open the database in", &error))?;
         schema::prepare(&mut connection).map_err(|error| fails("can't use the database in", &error))?;
+        let copying = Connection::open(&path).map_err(|error| fails("can't open the database in", &error))?;
         Ok(Self {
             path,
-            writer: Writer::start(connection)?,
+            writer: Writer::start(connection, copying)?,
             readers: std::sync::Arc::new(Mutex::new(Vec::new())),
             _lock: lock,
         })

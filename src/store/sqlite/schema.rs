@@ -67,7 +67,8 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
+    // The usual checkpoints are made beside the writer; this one only bounds the log when those don't keep up.
+    connection.pragma_update(None, "wal_autocheckpoint", 100_000)?;
     connection.pragma_update(None, "cache_size", -64_000)?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {

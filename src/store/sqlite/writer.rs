@@ -2,8 +2,18 @@
 //!
 //! While the disk works, the next group gathers, so that throughput grows with load and a lone write waits for nobody.
 //! When a transaction fails, each of its jobs is tried alone, so that one bad job does not take the others with it.
+//!
+//! Checkpoints would stop the writer for tens of milliseconds. So another thread copies the bulk of the write-ahead log
+//! back while the writer goes on, and the writer itself only copies the little that came meanwhile, which lets the log
+//! start anew.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +23,8 @@ use crate::engine::ports::StoreError;
 
 /// Jobs that may wait; more callers wait for a place.
 const QUEUE_MAX: usize = 8192;
+/// Jobs between two checkpoints; a job writes a few pages of 4 KiB.
+const CHECKPOINT_JOBS: usize = 4096;
 /// A caller waits this long for a place in the queue, and is then turned away.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most jobs in one transaction.
@@ -61,13 +73,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which owns the connection.
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+    /// Starts the writing thread, which owns `connection`, and the one that copies its log back by `copying`.
+    pub(super) fn start(connection: Connection, copying: Connection) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        std::thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || work(connection, jobs))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let checkpoints = Checkpoints::start(copying)?;
+        spawn("sqlite-writer", move || work(connection, jobs, checkpoints))?;
         Ok(Self { queue })
     }
 
@@ -101,7 +111,56 @@ impl Writer {
     }
 }
 
-fn work(mut connection: Connection, mut queue: mpsc::Receiver<Message>) {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread
+        .map(drop)
+        .map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// Copies the log back beside the writer.
+struct Checkpoints {
+    wanted: std::sync::mpsc::SyncSender<()>,
+    copied: Arc<AtomicBool>,
+    jobs: usize,
+}
+
+impl Checkpoints {
+    fn start(connection: Connection) -> Result<Self, StoreError> {
+        let (wanted, orders) = std::sync::mpsc::sync_channel(1);
+        let copied = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&copied);
+        spawn("sqlite-checkpoint", move || {
+            for () in orders {
+                copy_back(&connection);
+                tell.store(true, Ordering::Release);
+            }
+        })?;
+        Ok(Self {
+            wanted,
+            copied,
+            jobs: 0,
+        })
+    }
+
+    /// After a group of so many jobs.
+    fn after(&mut self, jobs: usize, connection: &Connection) {
+        self.jobs += jobs;
+        if self.copied.swap(false, Ordering::Acquire) {
+            copy_back(connection);
+        } else if self.jobs >= CHECKPOINT_JOBS && self.wanted.try_send(()).is_ok() {
+            self.jobs = 0;
+        }
+    }
+}
+
+fn copy_back(connection: &Connection) {
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "the write-ahead log was not copied back; it grows until the next time");
+    }
+}
+
+fn work(mut connection: Connection, mut queue: mpsc::Receiver<Message>, mut checkpoints: Checkpoints) {
     let mut group: Vec<Box<dyn Job>> = Vec::new();
     let mut closing = None;
     while closing.is_none() {
@@ -121,12 +180,14 @@ fn work(mut connection: Connection, mut queue: mpsc::Receiver<Message>) {
                 None
             };
         }
+        let jobs = group.len();
         run_group(&mut connection, &mut group);
+        checkpoints.after(jobs, &connection);
     }
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(%error, "the write-ahead log was left as it is; the next start reads it");
     }
-    drop(connection);
+    drop((checkpoints, connection));
     if let Some(done) = closing {
         done.send(()).unwrap_or_default();
     }
