@@ -38,7 +38,7 @@ clippy: ## Lint; warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 docs: ## Build the code's documentation; warnings are errors
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 
 deny: ## Check the dependencies against deny.toml, where cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponseBuilder, http::header, web};
 use futures_util::StreamExt as _;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::problem::{Code, Problem};
 
@@ -63,7 +63,7 @@ pub(super) fn content_type(request: &HttpRequest) -> String {
 }
 
 /// Refuses a body that says that it is not JSON.
-pub(super) fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
+fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
     let kind = content_type(request);
     if kind.is_empty() || kind == "application/json" || kind.ends_with("+json") {
         return Ok(());
@@ -101,6 +101,19 @@ impl UnknownFields {
             format!("unknown fields ignored: {}", names.join(", ")),
         ));
     }
+}
+
+/// Reads a JSON body of at most `bytes_max` into `T`, and tells which fields nobody knows.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    bytes_max: usize,
+) -> Result<(T, UnknownFields), Problem> {
+    expect_json(request)?;
+    let bytes = read(request, payload, bytes_max).await?;
+    let mut unknown = UnknownFields::default();
+    let value = parse(&bytes, &mut unknown)?;
+    Ok((value, unknown))
 }
 
 /// Reads JSON into `T`. What is no JSON is named by byte, what is no `T` by JSON pointer.

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use super::{
     App,
     auth::Caller,
-    body::{self, UnknownFields},
-    path_id,
+    body, path_id,
     problem::{Code, Problem, Wrong},
     resource,
 };
@@ -76,9 +75,7 @@ async fn put(
 ) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
     let id = path_id("the campaign's id", &path, CampaignId::new)?;
-    body::expect_json(&request)?;
-    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
-    let mut document: Value = body::parse(&bytes, &mut UnknownFields::default())?;
+    let (mut document, _) = body::read_json::<Value>(&request, payload, app.limits.body_bytes_max).await?;
     if let Some(fields) = document.as_object_mut() {
         // What GET answers can be changed and put back.
         fields.remove("version");

@@ -7,8 +7,7 @@ use serde_json::json;
 use super::{
     App,
     auth::{Caller, Identity},
-    body::{self, UnknownFields},
-    path_id,
+    body, path_id,
     problem::{Code, Problem},
     resource,
 };
@@ -116,10 +115,8 @@ async fn put(
 ) -> Result<HttpResponse, Problem> {
     let device = path_id("the device id", &path, DeviceId::new)?;
     check_may_change(&caller, &device)?;
-    body::expect_json(&request)?;
-    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
-    let mut unknown = UnknownFields::default();
-    let update = body::parse::<DeviceBody>(&bytes, &mut unknown)?.validate()?;
+    let (body, unknown) = body::read_json::<DeviceBody>(&request, payload, app.limits.body_bytes_max).await?;
+    let update = body.validate()?;
     let subject = app.engine.put_device(&caller.workspace, &device, &update).await?;
     let (token, expires_at) = app
         .authority

@@ -7,8 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     App,
     auth::Caller,
-    body::{self, UnknownFields},
-    made_up_id,
+    body, made_up_id,
     problem::{Code, Problem},
     resource,
 };
@@ -84,14 +83,12 @@ async fn post(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
-    body::expect_json(&request)?;
-    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
-    let mut unknown = UnknownFields::default();
+    let (body, unknown) = body::read_json::<EventBody>(&request, payload, app.limits.body_bytes_max).await?;
     let key = request
         .headers()
         .get("Idempotency-Key")
         .and_then(|value| value.to_str().ok());
-    let event = body::parse::<EventBody>(&bytes, &mut unknown)?.validate(key, app.engine.clock.now())?;
+    let event = body.validate(key, app.engine.clock.now())?;
     let matched = app.engine.take_event(&caller.workspace, &event).await?;
     let mut response = HttpResponse::Accepted();
     unknown.warn(&mut response);

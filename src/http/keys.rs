@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     App,
     auth::Caller,
-    body::{self, UnknownFields},
+    body,
     problem::{Code, Problem},
     resource,
 };
@@ -55,10 +55,7 @@ async fn post(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Role::Admin)?;
-    body::expect_json(&request)?;
-    let bytes = body::read(&request, payload, app.limits.body_bytes_max).await?;
-    let mut unknown = UnknownFields::default();
-    let wanted: KeyBody = body::parse(&bytes, &mut unknown)?;
+    let (wanted, unknown) = body::read_json::<KeyBody>(&request, payload, app.limits.body_bytes_max).await?;
     if wanted.name.len() > NAME_BYTES_MAX {
         let detail = format!("is longer than {NAME_BYTES_MAX} bytes");
         return Err(Problem::field(Code::FieldInvalid, "/name", detail));

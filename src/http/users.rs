@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     App,
     auth::Caller,
-    body::{self, UnknownFields},
+    body,
     geofences::PresentBody,
     path_id,
     problem::{Code, Problem},
@@ -136,10 +136,8 @@ async fn write(
 ) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
     let user = path_id("the user id", user, UserId::new)?;
-    body::expect_json(request)?;
-    let bytes = body::read(request, payload, app.limits.body_bytes_max).await?;
-    let mut unknown = UnknownFields::default();
-    let update = body::parse::<UserBody>(&bytes, &mut unknown)?.validate()?;
+    let (body, unknown) = body::read_json::<UserBody>(request, payload, app.limits.body_bytes_max).await?;
+    let update = body.validate()?;
     let profile = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
     let mut response = HttpResponse::Ok();
     unknown.warn(&mut response);

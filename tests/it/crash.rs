@@ -53,21 +53,23 @@ impl Stage {
     }
 
     fn serve(&self) -> (Process, Api) {
-        let config = self.path("gateway/beckon.toml");
-        let store = format!("sqlite:{}", self.path("store").display());
+        self.serve_with("gateway/beckon.toml")
+    }
+
+    /// A server on the stage's store with the settings in that file.
+    fn serve_with(&self, config: &str) -> (Process, Api) {
+        let (config, store) = (self.path(config), format!("sqlite:{}", self.path("store").display()));
         let config = config.to_str().expect("a path");
-        let server = Process::start(
-            &[
-                "serve",
-                "--config",
-                config,
-                "--listen",
-                "127.0.0.1:0",
-                "--store",
-                &store,
-            ],
-            "listens on",
-        );
+        let arguments = [
+            "serve",
+            "--config",
+            config,
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            &store,
+        ];
+        let server = Process::start(&arguments, "listens on");
         let api = Api {
             base: server.word_after("listens on "),
             key: ADMIN_KEY.to_owned(),
@@ -278,25 +280,7 @@ fn pushes_that_wait_are_sent_by_the_next_server() {
         })
         .collect();
     fs::write(stage.path("unreachable.toml"), unreachable).expect("written");
-    let store = format!("sqlite:{}", stage.path("store").display());
-    let config = stage.path("unreachable.toml");
-    let config = config.to_str().expect("a path");
-    let server = Process::start(
-        &[
-            "serve",
-            "--config",
-            config,
-            "--listen",
-            "127.0.0.1:0",
-            "--store",
-            &store,
-        ],
-        "listens on",
-    );
-    let api = Api {
-        base: server.word_after("listens on "),
-        key: ADMIN_KEY.to_owned(),
-    };
+    let (server, api) = stage.serve_with("unreachable.toml");
     for number in 0..10 {
         api.put_phone(&format!("phone-{number}"), &format!("mia{number}"));
         api.check_in(&fix(&format!("phone-{number}"), 46.5, 12.3));

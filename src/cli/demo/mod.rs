@@ -42,7 +42,7 @@ pub(crate) struct Demo {
     /// The demo's own folder; emptied at each start
     #[arg(long, value_name = "DIRECTORY", default_value = "beckon-demo")]
     data: PathBuf,
-    /// Address and port of the server [default: 127.0.0.1:8080, with --once a free port]
+    /// Address and port of the server [default: 127.0.0.1:8080, or a free port when that is taken or with --once]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// Geofence files of the story [default: ./geofences, else the ones that are compiled in]
@@ -60,9 +60,7 @@ impl Demo {
         let sandbox = Sandbox::start(SandboxOptions::new(self.data.join("gateway"), Arc::new(SystemClock))).await?;
         let mut config = Config::load(Some(&sandbox.files().config)).context("the settings can't be used")?;
         config.store.url = format!("sqlite:{}", self.data.join("store").display());
-        config.http.listen = self
-            .listen
-            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], if self.once { 0 } else { 8080 })));
+        config.http.listen = self.address();
         "warn".clone_into(&mut config.log.level);
         telemetry::start(&config.log).map_err(|error| anyhow!(error))?;
         let server = Server::start(&config, Arc::new(SystemClock), None).await?;
@@ -101,6 +99,17 @@ impl Demo {
         }
         output::line(summary)?;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Where the server listens: the usual port when it is free.
+    fn address(&self) -> SocketAddr {
+        let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let is_free = |address| std::net::TcpListener::bind(address).is_ok();
+        match self.listen {
+            Some(address) => address,
+            None if !self.once && is_free(port(8080)) => port(8080),
+            None => port(0),
+        }
     }
 
     /// Empties the demo's folder; refuses one that holds anything else.

@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite database in a directory of its own.
 //!
 //! WAL with `synchronous=FULL`: what is answered is on the disk. One thread writes; whatever waits when it is free shares
-//! one transaction and one `fsync` ([`writer`]). Readers have connections of their own and never wait for the writer.
+//! one transaction and one `fsync` (`writer.rs`). Readers have connections of their own and never wait for the writer.
 //! Only one process may have the directory open; rows that a dead process had leased are free at once when the next
 //! one opens it, and those whose request was begun are in doubt.
 
