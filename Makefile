@@ -19,7 +19,12 @@ run: build ## Build Beckon and show it: server, provider stand-in and a story (C
 build: ## Build the release binary, target/release/beckon
 	$(CARGO) build --release --locked
 
+DATA := $(or $(BECKON_DATA),../shared/data)
+
 test: tools ## Run every test
+	@if [ ! -d '$(DATA)' ]; then \
+		echo 'SKIPPED: the tests on real data, for there is no folder $(DATA) (set BECKON_DATA)'; \
+	fi
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		echo '$(CARGO) nextest run --workspace --locked'; \
 		$(CARGO) nextest run --workspace --locked; \

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     client::{Connection, Target},
-    drive::{Pace, Round, Traffic, drive},
+    drive::{Pace, Round, Traffic, drive, latencies},
     gateway::Gateway,
     report::Report,
     spawn::Process,
@@ -228,7 +228,7 @@ impl Commute {
         let open_loop = both(Pace::Rate(rate), ["Beckon, open loop", "idle, open loop"]).await?;
         let entered = walk.entered.load(Ordering::Relaxed) - entered_before;
         let arrivals = match &mut gateway {
-            None => Histogram::new(3)?,
+            None => latencies()?,
             Some(gateway) => time_arrivals(gateway, &walk, &before, entered).await?,
         };
         writeln!(std::io::stderr())?;
@@ -350,7 +350,7 @@ async fn time_arrivals(
     before: &[bool],
     entered: u64,
 ) -> anyhow::Result<Histogram<u64>> {
-    let mut took = Histogram::new(3)?;
+    let mut took = latencies()?;
     let patience = Instant::now() + ARRIVAL_PATIENCE;
     while took.len() < entered && Instant::now() < patience {
         for arrival in gateway.arrivals().await? {

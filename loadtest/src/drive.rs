@@ -48,10 +48,16 @@ pub(crate) struct Round {
     pub(crate) unsent: u64,
 }
 
+/// An empty histogram of microseconds. It has its full range from the start: one that grows by itself would record what
+/// is beyond its range as less than it was.
+pub(crate) fn latencies() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_max(LATENCY_MAX_US, 3)?)
+}
+
 impl Round {
     pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self {
-            latencies: Histogram::new_with_max(LATENCY_MAX_US, 3)?,
+            latencies: latencies()?,
             took: Duration::ZERO,
             errors: BTreeMap::new(),
             unsent: 0,
@@ -202,5 +208,17 @@ async fn work(
                 connection = Connection::open(target).await?;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_latency_is_recorded_as_long_as_it_was() {
+        let mut histogram = latencies().unwrap();
+        histogram.saturating_record(30_000_000);
+        assert!(histogram.max() >= 30_000_000);
     }
 }
