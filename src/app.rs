@@ -173,8 +173,9 @@ impl Server {
         self.lifecycle.set_stopping();
         self.http.stop(true).await;
         self.stop.send_replace(true);
+        let deadline = tokio::time::Instant::now() + self.drain_timeout;
         for task in self.tasks {
-            if tokio::time::timeout(self.drain_timeout, task).await.is_err() {
+            if tokio::time::timeout_at(deadline, task).await.is_err() {
                 tracing::warn!("some pushes had not ended in time; they are in doubt at the next start");
             }
         }

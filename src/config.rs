@@ -203,6 +203,9 @@ impl Config {
                 "must be at least twice dispatch.send_timeout, or a row could be sent twice",
             );
         }
+        if self.dispatch.sweep.0 == 0 {
+            return wrong("dispatch.sweep", "must be longer than nothing");
+        }
         if self.dispatch.in_flight_max == 0 || self.dispatch.lease_rows_max == 0 {
             return wrong("dispatch.in_flight_max and lease_rows_max", "must be at least 1");
         }

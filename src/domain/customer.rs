@@ -18,6 +18,12 @@ pub const RECENT_CAUSES_MAX: usize = 32;
 /// Most devices of one customer; the one unseen for longest makes room for a new one.
 pub const DEVICES_MAX: usize = 20;
 
+/// Most traits of one customer.
+pub const TRAITS_MAX: usize = 200;
+
+/// Largest traits of one customer, in bytes of JSON.
+pub const TRAITS_BYTES_MAX: usize = 32 * 1024;
+
 /// Most topics that one customer follows.
 pub const TOPICS_MAX: usize = 1000;
 
@@ -45,6 +51,27 @@ impl Consent {
 /// A JSON object that binary formats hold as text, since they can't hold a value whose type is known only inside it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JsonObject(pub Map<String, Value>);
+
+/// The traits of a customer have grown beyond the limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("has {fields} fields of {bytes} bytes, the limits are {TRAITS_MAX} and {TRAITS_BYTES_MAX}")]
+pub struct TraitsTooLarge {
+    fields: usize,
+    bytes: usize,
+}
+
+impl JsonObject {
+    /// Refuses more than [`TRAITS_MAX`] fields or [`TRAITS_BYTES_MAX`] bytes of JSON.
+    pub fn check_size(&self) -> Result<(), TraitsTooLarge> {
+        let bytes = serde_json::to_string(&self.0).map_or(usize::MAX, |text| text.len());
+        let fields = self.0.len();
+        if fields > TRAITS_MAX || bytes > TRAITS_BYTES_MAX {
+            Err(TraitsTooLarge { fields, bytes })
+        } else {
+            Ok(())
+        }
+    }
+}
 
 impl Serialize for JsonObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -224,7 +224,7 @@ fn decide(record: &mut Record, occasion: &Occasion<'_>, context: Context<'_>, ef
             }
         };
         if suppressed.is_none() {
-            record.note_send(campaign, occasion.at);
+            record.note_send(campaign, occasion.at, context.now);
         }
         verdicts.push(Verdict {
             campaign: campaign.id.clone(),
@@ -255,7 +255,7 @@ fn consider<'a>(
         Trigger::Event {
             present: Some(selector),
             ..
-        } => Some(present_at(record, selector, context.catalogue).ok_or(Suppression::NotPresent)?),
+        } => Some(present_at(record, selector, context).ok_or(Suppression::NotPresent)?),
         Trigger::Event { present: None, .. } => None,
         Trigger::Entered(_) | Trigger::Exited(_) | Trigger::Scanned(_) => {
             occasion.geofence.map(|geofence| geofence.id.clone())
@@ -298,12 +298,13 @@ fn consider<'a>(
 }
 
 /// A geofence of the selection that the customer is in.
-fn present_at(record: &Record, selector: &GeofenceSelector, catalogue: &Catalogue) -> Option<GeofenceId> {
+fn present_at(record: &Record, selector: &GeofenceSelector, context: Context<'_>) -> Option<GeofenceId> {
+    let places = &context.catalogue.places;
     let selected = |visit: &&Visit| {
-        catalogue
-            .places
-            .find(&visit.geofence)
-            .is_some_and(|place| selector.selects(catalogue.places.get(place)))
+        visit.holds_at(context.now, context.rules)
+            && places
+                .find(&visit.geofence)
+                .is_some_and(|place| selector.selects(places.get(place)))
     };
     record
         .devices

@@ -62,6 +62,16 @@ impl Visit {
     }
 }
 
+impl Visit {
+    /// Whether the visit still stands at `now`, without a further check-in: a code alone holds only so long.
+    pub fn holds_at(&self, now: Timestamp, rules: PresenceRules) -> bool {
+        let code_holds = self
+            .code_at
+            .is_some_and(|scanned| now.since(scanned) <= rules.code_holds);
+        self.gps || self.beacon_at.is_some() || code_holds
+    }
+}
+
 /// How long evidence holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PresenceRules {
@@ -190,15 +200,15 @@ pub fn observe(
     });
     for seen in matches {
         let geofence = places.get(seen.place);
+        let fix = check_in.location.as_ref().filter(|_| seen.evidence == Evidence::Gps);
+        if fix.is_some_and(|fix| is_too_coarse(fix, geofence)) {
+            continue;
+        }
         if let Some(visit) = visits.iter_mut().find(|visit| visit.geofence == geofence.id) {
             strengthen(visit, seen.evidence, check_in.at);
             continue;
         }
-        let confidence = match (seen.evidence, &check_in.location) {
-            (Evidence::Gps, Some(fix)) if is_too_coarse(fix, geofence) => continue,
-            (Evidence::Gps, Some(fix)) => gps_confidence(fix, geofence),
-            (Evidence::Gps | Evidence::Beacon | Evidence::Code, _) => 3,
-        };
+        let confidence = fix.map_or(3, |fix| gps_confidence(fix, geofence));
         if visits.len() >= VISITS_MAX {
             break;
         }
@@ -251,6 +261,13 @@ fn weigh(
             .iter()
             .any(|seen| seen.place == place && seen.evidence == evidence)
     };
+    // What this check-in itself shows is stronger than a position beside it.
+    if matched(Evidence::Beacon) {
+        visit.beacon_at = Some(check_in.at);
+    }
+    if matched(Evidence::Code) {
+        visit.code_at = Some(check_in.at);
+    }
     if check_in.beacons.is_some() && !matched(Evidence::Beacon) {
         visit.beacon_at = None;
     }
@@ -274,7 +291,9 @@ fn weigh(
     };
     if outside {
         visit.gps = false;
-        visit.code_at = None;
+        if !matched(Evidence::Code) {
+            visit.code_at = None;
+        }
         if visit
             .beacon_at
             .is_some_and(|heard| check_in.at.since(heard) > rules.beacon_holds)

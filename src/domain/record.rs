@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     campaign::{CAP_MAX, Campaign, Cap, CapScope, Class, WINDOW_MAX},
-    customer::{DEVICES_MAX, Device, Profile},
+    customer::{Consent, DEVICES_MAX, Device, Profile},
     delivery::PushTarget,
     ids::{BrandId, CampaignId, DeviceId, GeofenceId},
+    presence::PresenceRules,
     time::Timestamp,
 };
 
@@ -103,7 +104,6 @@ impl Record {
                 Some(mine) => {
                     mine.at.extend(other.at);
                     mine.at.sort_unstable();
-                    mine.at.dedup();
                     let surplus = mine.at.len().saturating_sub(CAP_MAX);
                     mine.at.drain(..surplus);
                 }
@@ -123,12 +123,18 @@ impl Record {
             .or_else(|| reachable().max_by_key(|(device, _)| device.seen_at))
     }
 
-    /// Whether any device is in the geofence.
-    pub fn is_in(&self, geofence: &GeofenceId) -> bool {
-        self.devices
-            .iter()
-            .flat_map(|device| &device.visits)
-            .any(|visit| visit.geofence == *geofence)
+    /// Whether any device is in the geofence at `now`.
+    pub fn is_in(&self, geofence: &GeofenceId, now: Timestamp, rules: PresenceRules) -> bool {
+        let mut visits = self.devices.iter().flat_map(|device| &device.visits);
+        visits.any(|visit| visit.geofence == *geofence && visit.holds_at(now, rules))
+    }
+
+    /// Takes over what the customer allows now. Who does not want to be located is nowhere.
+    pub fn update_consent(&mut self, newer: Consent) {
+        self.profile.consent.update(newer);
+        if self.profile.consent.location == Some(false) {
+            self.devices.iter_mut().for_each(|device| device.visits.clear());
+        }
     }
 
     /// Whether the cap leaves no room for one more push of this campaign at `at`. Sends later than `at` count too, so
@@ -158,9 +164,10 @@ impl Record {
             .any(|sends| sends.campaign == campaign.id && sends.at.iter().any(|sent| *sent > opens))
     }
 
-    /// Notes that the campaign was decided at `at` and forgets what no window can reach any more.
-    pub fn note_send(&mut self, campaign: &Campaign, at: Timestamp) {
-        let forgotten = at.minus(WINDOW_MAX);
+    /// Notes that the campaign was decided at `at` and forgets what no window can reach any more, neither at `at` nor at
+    /// the server's `now`.
+    pub fn note_send(&mut self, campaign: &Campaign, at: Timestamp, now: Timestamp) {
+        let forgotten = at.min(now).minus(WINDOW_MAX);
         for sends in &mut self.sends {
             sends.at.retain(|sent| *sent > forgotten);
         }

@@ -306,7 +306,7 @@ fn an_outside_event_is_told_once_and_only_to_those_present() {
     let here = CheckIn {
         id: CauseId::new("another").expect("an id"),
         device: device_id(1),
-        at: Timestamp(0),
+        at: stage.context().now,
         location: None,
         beacons: None,
         code: Some("code-2".to_owned()),

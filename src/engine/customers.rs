@@ -9,10 +9,10 @@ use super::{
     records::{Change, Write},
 };
 use crate::domain::{
-    customer::{Consent, Device, Profile, TOPICS_MAX},
+    customer::{Consent, Device, Profile, TOPICS_MAX, TraitsTooLarge},
     delivery::{Environment, Platform, PushTarget},
     ids::{AppId, DeviceId, PushToken, SubjectId, Topic, UserId, WorkspaceId},
-    record::Record,
+    record::{CampaignSends, Record},
 };
 
 /// What an app tells about its installation.
@@ -106,10 +106,7 @@ impl Engine {
                 renewed.locale.clone_from(&update.locale);
                 renewed.time_zone.clone_from(&update.time_zone);
                 renewed.seen_at = now;
-                record.profile.consent.update(update.consent);
-                if let Some((SubjectId::Anonymous(_), old)) = &before {
-                    record.adopt_sends(old.sends.clone());
-                }
+                record.update_consent(update.consent);
                 let forgotten = record.put_device(renewed);
                 Change {
                     claims: vec![device.clone()],
@@ -118,32 +115,85 @@ impl Engine {
                 }
             })
             .await?;
-        if let Some((owner, _)) = before {
-            self.take_device(workspace, &owner, device).await?;
+        if let Some((owner, _)) = before
+            && let Some((device, sends)) = self.take_device(workspace, &owner, device).await?
+        {
+            self.adopt(workspace, &subject, &device, sends).await?;
         }
         Ok(subject)
     }
 
-    /// Takes a device out of a customer's record; an anonymous customer without it is nobody and goes too.
+    /// Gives a customer what their new device had until it was taken from the one before, check-ins of the meantime
+    /// included.
+    async fn adopt(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        taken: &Device,
+        sends: Vec<CampaignSends>,
+    ) -> Result<(), EngineError> {
+        self.records
+            .change(workspace, subject, |record, _| {
+                record.adopt_sends(sends.clone());
+                if let Some(device) = record.device_mut(&taken.id)
+                    && device.last_at < taken.last_at
+                {
+                    device.last_at = taken.last_at;
+                    device.visits.clone_from(&taken.visits);
+                    device.recent.clone_from(&taken.recent);
+                }
+                Change::new((), Write::Record)
+            })
+            .await
+    }
+
+    /// Takes a device out of a customer's record, with what the customer was sent if that was nobody known. An anonymous
+    /// customer without the device is nobody and goes too.
     async fn take_device(
         &self,
         workspace: &WorkspaceId,
         subject: &SubjectId,
         device: &DeviceId,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<Option<(Device, Vec<CampaignSends>)>, EngineError> {
         self.records
             .change(workspace, subject, |record, _| {
-                if record.remove_device(device).is_none() {
-                    return Change::new(false, Write::Nothing);
-                }
+                let Some(taken) = record.remove_device(device) else {
+                    return Change::new(None, Write::Nothing);
+                };
                 let nobody = subject.user().is_none() && record.devices.is_empty();
+                let sends = if nobody {
+                    std::mem::take(&mut record.sends)
+                } else {
+                    Vec::new()
+                };
                 let write = if nobody { Write::Delete } else { Write::Record };
                 Change {
                     releases: vec![device.clone()],
-                    ..Change::new(true, write)
+                    ..Change::new(Some((taken, sends)), write)
                 }
             })
             .await
+    }
+
+    /// Takes a device out of the record of a customer who no longer owns it: what a registration that broke off in the
+    /// middle left behind.
+    pub(super) async fn release_device(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        device: &DeviceId,
+    ) -> Result<(), EngineError> {
+        self.records.forget_owner(workspace, device);
+        let owner = self
+            .records
+            .owners(workspace, std::slice::from_ref(device))
+            .await?
+            .pop()
+            .flatten();
+        if owner.as_ref() != Some(subject) {
+            self.take_device(workspace, subject, device).await?;
+        }
+        Ok(())
     }
 
     /// Forgets a device; false when there was none.
@@ -157,7 +207,7 @@ impl Engine {
             .flatten()
         {
             None => Ok(false),
-            Some(owner) => self.take_device(workspace, &owner, device).await,
+            Some(owner) => Ok(self.take_device(workspace, &owner, device).await?.is_some()),
         }
     }
 
@@ -173,9 +223,10 @@ impl Engine {
         user: &UserId,
         update: &ProfileUpdate,
         mode: UpdateMode,
-    ) -> Result<Profile, EngineError> {
+    ) -> Result<Result<Profile, TraitsTooLarge>, EngineError> {
         self.records
             .change(workspace, &SubjectId::User(user.clone()), |record, _| {
+                record.update_consent(update.consent);
                 let profile = &mut record.profile;
                 if mode == UpdateMode::Replace {
                     *profile = Profile {
@@ -194,8 +245,10 @@ impl Engine {
                 if let Some(topics) = &update.topics {
                     profile.topics.clone_from(topics);
                 }
-                profile.consent.update(update.consent);
-                Change::new(profile.clone(), Write::Record)
+                match profile.traits.check_size() {
+                    Ok(()) => Change::new(Ok(profile.clone()), Write::Record),
+                    Err(error) => Change::new(Err(error), Write::Nothing),
+                }
             })
             .await
     }

@@ -5,7 +5,14 @@
 //! row is leased again. One that dies after it leaves the row *in doubt*: it is sent again under the same names (apns-id,
 //! collapse id, tag), so that the phone shows one notification, and the fact says `unknown`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
@@ -28,6 +35,11 @@ use crate::domain::{
     time::{DurationMs, Timestamp},
 };
 
+/// Ends that could not be written are written again after this.
+const FINISH_AGAIN: Duration = Duration::from_millis(500);
+/// A wrong push configuration is told so often, however many pushes meet it.
+const ALARM_EVERY: DurationMs = DurationMs::from_secs(60);
+
 /// Limits of a dispatcher.
 #[derive(Debug, Clone, Copy)]
 pub struct DispatchLimits {
@@ -48,6 +60,7 @@ pub struct Dispatcher {
     engine: Arc<Engine>,
     sender: Arc<dyn PushSender>,
     limits: DispatchLimits,
+    alarmed_at: AtomicI64,
 }
 
 /// A row that was looked at again and is to be sent.
@@ -66,7 +79,12 @@ struct Ended {
 impl Dispatcher {
     /// Puts the parts together.
     pub fn new(engine: Arc<Engine>, sender: Arc<dyn PushSender>, limits: DispatchLimits) -> Self {
-        Self { engine, sender, limits }
+        Self {
+            engine,
+            sender,
+            limits,
+            alarmed_at: AtomicI64::new(0),
+        }
     }
 
     /// Works until `stop` turns true, then lets the requests under way end.
@@ -77,12 +95,14 @@ impl Dispatcher {
         let mut sends = JoinSet::new();
         while !*stop.borrow() {
             while sends.try_join_next().is_some() {}
-            match self.round(&in_flight, &ended, &mut sends).await {
+            let pause = match self.round(&in_flight, &ended, &mut sends, &stop).await {
                 Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the outbox waits; trying again"),
-            }
-            let pause = self.pause().await;
+                Ok(false) => self.pause().await,
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox waits; trying again");
+                    self.limits.sweep
+                }
+            };
             tokio::select! {
                 () = self.engine.outbox_filled.notified() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -111,10 +131,14 @@ impl Dispatcher {
         in_flight: &Arc<Semaphore>,
         ended: &mpsc::Sender<Ended>,
         sends: &mut JoinSet<()>,
+        stop: &watch::Receiver<bool>,
     ) -> Result<bool, EngineError> {
         let Ok(first) = Arc::clone(in_flight).acquire_owned().await else {
             return Ok(false);
         };
+        if *stop.borrow() {
+            return Ok(false);
+        }
         let now = self.engine.clock.now();
         let limit = self.limits.lease_rows_max.min(in_flight.available_permits() + 1);
         let leased = self
@@ -170,7 +194,7 @@ impl Dispatcher {
             let campaign = catalogue.campaigns.get(&delivery.campaign).map(Arc::as_ref);
             let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
             let geofence = geofence.map(|place| catalogue.places.get(place));
-            match prepare(delivery, record, campaign, geofence, now) {
+            match prepare(delivery, record, campaign, geofence, now, self.engine.presence) {
                 Ok(push) => ready.push(Ready { leased, push, permit }),
                 Err(suppression) => {
                     let finish = suppress(&leased, suppression, now);
@@ -201,12 +225,16 @@ impl Dispatcher {
         for (workspace, deliveries) in by_workspace {
             let devices: Vec<DeviceId> = deliveries.iter().map(|delivery| delivery.device.clone()).collect();
             let owners = self.engine.records.owners(workspace, &devices).await?;
-            let owned: Vec<&Delivery> = deliveries
+            let (owned, others): (Vec<_>, Vec<_>) = deliveries
                 .into_iter()
                 .zip(owners)
-                .filter(|(delivery, owner)| owner.as_ref() == Some(&delivery.subject))
-                .map(|(delivery, _)| delivery)
-                .collect();
+                .partition(|(delivery, owner)| owner.as_ref() == Some(&delivery.subject));
+            for (delivery, _) in others {
+                self.engine
+                    .release_device(workspace, &delivery.subject, &delivery.device)
+                    .await?;
+            }
+            let owned: Vec<&Delivery> = owned.into_iter().map(|(delivery, _)| delivery).collect();
             let subjects: Vec<SubjectId> = owned.iter().map(|delivery| delivery.subject.clone()).collect();
             let records = match self.engine.records.get_many(workspace, &subjects).await {
                 Err(EngineError::Record(_)) => self.records_one_by_one(workspace, &subjects).await?,
@@ -253,7 +281,9 @@ impl Dispatcher {
             .push(push.target.platform, &outcome, started.elapsed());
         let (delivery, attempts) = (&leased.delivery, leased.attempts + 1);
         let now = self.engine.clock.now();
-        if let Outcome::Misconfigured { reason } = &outcome {
+        if let Outcome::Misconfigured { reason } = &outcome
+            && self.alarm_is_due(now)
+        {
             tracing::error!(reason, "pushes wait: the push configuration is wrong");
         }
         let verdict = judge(
@@ -277,6 +307,8 @@ impl Dispatcher {
             subject: delivery.subject.clone(),
             state: verdict.state,
             attempts: if verdict.counts { attempts } else { leased.attempts },
+            begun: attempts,
+            quiet: !verdict.counts,
             due_at: verdict.due_at,
             at: now,
             reason: verdict.reason,
@@ -288,6 +320,16 @@ impl Dispatcher {
             })
             .await
             .unwrap_or_default();
+    }
+
+    /// Whether it is time to tell of a wrong configuration again.
+    fn alarm_is_due(&self, now: Timestamp) -> bool {
+        let last = Timestamp(self.alarmed_at.load(Ordering::Relaxed));
+        let due = now.since(last) >= ALARM_EVERY;
+        if due {
+            self.alarmed_at.store(now.0, Ordering::Relaxed);
+        }
+        due
     }
 
     /// Takes a dead token from the customer's record, unless the device has told another one since.
@@ -325,13 +367,22 @@ impl Dispatcher {
     async fn finish_all(self: Arc<Self>, mut finishes: mpsc::Receiver<Ended>) {
         let mut batch = Vec::new();
         while finishes.recv_many(&mut batch, self.limits.in_flight_max.max(1)).await > 0 {
-            let rows: Vec<Finish> = batch.iter().map(|ended| ended.finish.clone()).collect();
-            match self.engine.store.hot.finish(rows).await {
-                Ok(()) => batch
-                    .iter()
-                    .for_each(|ended| self.engine.metrics.delivery(ended.finish.state)),
-                Err(error) => {
-                    tracing::error!(%error, rows = batch.len(), "ends were not written; the rows are in doubt");
+            let rows: Vec<Finish> = batch.iter().map(|ended: &Ended| ended.finish.clone()).collect();
+            // While the leases last, nobody else can take the rows: an end that is not written would be sent again.
+            let give_up = Instant::now() + self.limits.lease.to_std().saturating_sub(self.limits.send_timeout);
+            loop {
+                match self.engine.store.hot.finish(rows.clone()).await {
+                    Ok(()) => {
+                        for ended in &batch {
+                            self.engine.metrics.delivery(ended.finish.state);
+                        }
+                        break;
+                    }
+                    Err(error) if Instant::now() >= give_up => {
+                        tracing::error!(%error, rows = rows.len(), "ends were not written; the rows are in doubt");
+                        break;
+                    }
+                    Err(_) => tokio::time::sleep(FINISH_AGAIN).await,
                 }
             }
             batch.clear();

@@ -283,7 +283,8 @@ fn step_one(
         write,
         deliveries,
         facts,
-        claims,
+        claims: Vec::new(),
+        first_claims: claims,
         releases: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::{
     campaign::{Campaign, CampaignStatus},
     delivery::{Delivery, DeliveryState, Push, Suppression},
     geofence::Geofence,
+    presence::PresenceRules,
     record::Record,
     time::Timestamp,
 };
@@ -27,6 +28,8 @@ pub(super) fn suppress(leased: &Leased, suppression: Suppression, now: Timestamp
             DeliveryState::Suppressed
         },
         attempts: leased.attempts,
+        begun: leased.attempts,
+        quiet: false,
         due_at: now,
         at: now,
         reason: name,
@@ -40,6 +43,7 @@ pub(super) fn prepare(
     campaign: Option<&Campaign>,
     geofence: Option<&Geofence>,
     now: Timestamp,
+    rules: PresenceRules,
 ) -> Result<Push, Suppression> {
     let record = record.ok_or(Suppression::CustomerGone)?;
     let device = record.device(&delivery.device).ok_or(Suppression::CustomerGone)?;
@@ -53,7 +57,12 @@ pub(super) fn prepare(
     if now >= delivery.expires_at {
         return Err(Suppression::Expired);
     }
-    if delivery.still_there && !delivery.geofence.as_ref().is_some_and(|place| record.is_in(place)) {
+    if delivery.still_there
+        && !delivery
+            .geofence
+            .as_ref()
+            .is_some_and(|place| record.is_in(place, now, rules))
+    {
         return Err(Suppression::LeftGeofence);
     }
     let offer = campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?;

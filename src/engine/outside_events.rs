@@ -92,23 +92,45 @@ impl Engine {
                 (page, more)
             }
         };
-        let catalogue = self.catalogues.of(&workspace);
+        let decided = match self.tell(&workspace, &event, &subjects).await {
+            Err(EngineError::Record(_)) => self.tell_one_by_one(&workspace, &event, &subjects).await?,
+            decided => decided?,
+        };
+        self.store
+            .hot
+            .advance_event(&workspace, &event.id, subjects.last().filter(|_| more))
+            .await?;
+        if decided > 0 {
+            self.metrics.decided(decided);
+            self.outbox_filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Tells an event to these customers, in one commit each and one round trip; how many pushes were decided.
+    async fn tell(
+        &self,
+        workspace: &WorkspaceId,
+        event: &OutsideEvent,
+        subjects: &[SubjectId],
+    ) -> Result<usize, EngineError> {
+        let catalogue = self.catalogues.of(workspace);
         let now = self.clock.now();
         let decided = self
             .records
-            .change_many(&workspace, &subjects, |index, record, exists| {
+            .change_many(workspace, subjects, |index, record, exists| {
                 if !exists {
                     return Change::new(0, Write::Nothing);
                 }
                 let subject = &subjects[index];
                 let context = Context {
-                    workspace: &workspace,
+                    workspace,
                     subject,
                     now,
                     catalogue: &catalogue,
                     rules: self.presence,
                 };
-                let effects = decide::outside_event(record, &event, context);
+                let effects = decide::outside_event(record, event, context);
                 if effects.status != Status::Processed {
                     return Change::new(0, Write::Nothing);
                 }
@@ -123,17 +145,27 @@ impl Engine {
                     ..Change::new(0, Write::Record)
                 }
             })
-            .await?
-            .into_iter()
-            .sum();
-        self.store
-            .hot
-            .advance_event(&workspace, &event.id, subjects.last().filter(|_| more))
             .await?;
-        if decided > 0 {
-            self.metrics.decided(decided);
-            self.outbox_filled.notify_one();
+        Ok(decided.into_iter().sum())
+    }
+
+    /// The same, leaving out whose record is unreadable: it must not keep the event from the others.
+    async fn tell_one_by_one(
+        &self,
+        workspace: &WorkspaceId,
+        event: &OutsideEvent,
+        subjects: &[SubjectId],
+    ) -> Result<usize, EngineError> {
+        let mut decided = 0;
+        for subject in subjects {
+            decided += match self.tell(workspace, event, std::slice::from_ref(subject)).await {
+                Err(EngineError::Record(error)) => {
+                    tracing::error!(%error, "a record is unreadable; that customer is not told of an event");
+                    0
+                }
+                told => told?,
+            };
         }
-        Ok(())
+        Ok(decided)
     }
 }

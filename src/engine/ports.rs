@@ -76,6 +76,8 @@ pub struct Commit {
     pub facts: Vec<(Option<CauseId>, Fact)>,
     /// Devices that belong to this subject from now on.
     pub claims: Vec<DeviceId>,
+    /// Devices that belong to this subject from now on if nobody has them; one that another subject has is a conflict.
+    pub first_claims: Vec<DeviceId>,
     /// Devices that no longer do, if they still did.
     pub releases: Vec<DeviceId>,
     /// Topics that the customer follows from now on.
@@ -117,8 +119,12 @@ pub struct Finish {
     pub subject: SubjectId,
     /// Its state from now on.
     pub state: DeliveryState,
-    /// Requests begun so far.
+    /// Requests that count so far.
     pub attempts: u32,
+    /// Requests begun when this was found; an end of an earlier one changes nothing.
+    pub begun: u32,
+    /// Whether it is too common to be kept as a fact.
+    pub quiet: bool,
     /// When to look at it again, for [`DeliveryState::Queued`].
     pub due_at: Timestamp,
     /// When this was found.

@@ -43,6 +43,8 @@ pub struct Change<T> {
     pub facts: Vec<(Option<CauseId>, Fact)>,
     /// Devices that belong to this customer from now on.
     pub claims: Vec<DeviceId>,
+    /// Devices that nobody has had so far.
+    pub first_claims: Vec<DeviceId>,
     /// Devices that no longer do.
     pub releases: Vec<DeviceId>,
 }
@@ -69,6 +71,7 @@ impl<T> Change<T> {
             deliveries: Vec::new(),
             facts: Vec::new(),
             claims: Vec::new(),
+            first_claims: Vec::new(),
             releases: Vec::new(),
         }
     }
@@ -218,6 +221,7 @@ impl Records {
             let loaded = self.load(workspace, &asked).await?;
             let mut commits = Vec::new();
             let mut written = Vec::new();
+            let mut moved: Vec<DeviceId> = Vec::new();
             for (index, before) in pending.drain(..).zip(loaded) {
                 let mut record = Record::clone(&before.record);
                 let change = change(index, &mut record, before.version > 0);
@@ -236,13 +240,14 @@ impl Records {
                 } else {
                     (topics(&before.record), topics(&record))
                 };
-                for device in &change.claims {
-                    self.owners
-                        .insert((workspace.clone(), device.clone()), subjects[index].clone());
-                }
-                for device in &change.releases {
-                    self.forget_owner(workspace, device);
-                }
+                moved.extend(
+                    change
+                        .claims
+                        .iter()
+                        .chain(&change.first_claims)
+                        .chain(&change.releases)
+                        .cloned(),
+                );
                 commits.push(Commit {
                     workspace: workspace.clone(),
                     subject: subjects[index].clone(),
@@ -251,6 +256,7 @@ impl Records {
                     deliveries: change.deliveries,
                     facts: change.facts,
                     claims: change.claims,
+                    first_claims: change.first_claims,
                     releases: change.releases,
                     follows: follows.difference(&followed).cloned().collect(),
                     unfollows: followed.difference(&follows).cloned().collect(),
@@ -264,6 +270,10 @@ impl Records {
             let started = Instant::now();
             let outcomes = self.store.commit(commits).await;
             self.metrics.committed(started.elapsed());
+            // Only the store says whose a device is, whatever became of the commit.
+            for device in &moved {
+                self.forget_owner(workspace, device);
+            }
             if outcomes.is_err() {
                 // Whether it was done is unknown: the next read must ask the store.
                 for (index, ..) in &written {

@@ -78,14 +78,21 @@ pub fn judge(
             let meant = since.is_none_or(|since| registered_at <= since);
             Disposition {
                 drop_token: meant,
-                ..end(DeliveryState::DeadToken, Some(reason))
+                ..end(
+                    if in_doubt {
+                        DeliveryState::Unknown
+                    } else {
+                        DeliveryState::DeadToken
+                    },
+                    Some(reason),
+                )
             }
         }
         Outcome::TryLater { reason, retry_after } => {
             let wait = backoff(delivery, attempts).max(retry_after.unwrap_or_default());
             again(waiting, given_up, wait, reason)
         }
-        Outcome::Never { reason } => end(DeliveryState::Failed, Some(reason)),
+        Outcome::Never { reason } => end(given_up, Some(reason)),
         Outcome::Misconfigured { reason } => Disposition {
             counts: false,
             ..again(waiting, given_up, MISCONFIGURED_WAIT, reason)

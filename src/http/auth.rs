@@ -9,6 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use arc_swap::ArcSwap;
 use aws_lc_rs::{digest, hmac, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::sync::Mutex;
 
 use super::{
     App,
@@ -48,6 +49,8 @@ pub struct Authority {
     store: Arc<dyn ControlStore>,
     keys: ArcSwap<HashMap<[u8; 32], ApiKey>>,
     signer: hmac::Key,
+    /// One reload at a time, so that an older read never replaces a newer one.
+    reloading: Mutex<()>,
 }
 
 fn sha256(text: &str) -> [u8; 32] {
@@ -70,12 +73,14 @@ impl Authority {
             store,
             keys: ArcSwap::default(),
             signer: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            reloading: Mutex::new(()),
         };
         authority.reload().await?;
         Ok(authority)
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.reloading.lock().await;
         let keys = self.store.load_keys().await?;
         self.keys
             .store(Arc::new(keys.into_iter().map(|key| (key.hash, key)).collect()));
@@ -207,6 +212,12 @@ impl FromRequest for Caller {
             let app = request
                 .app_data::<web::Data<App>>()
                 .ok_or_else(|| Problem::new(Code::Internal, "the server is not set up"))?;
+            if !app.lifecycle.is_started() {
+                return Err(Problem::new(
+                    Code::Unavailable,
+                    "geofences and campaigns are being loaded",
+                ));
+            }
             let header = request
                 .headers()
                 .get(header::AUTHORIZATION)

@@ -1,5 +1,7 @@
 //! `/v1/campaigns/{id}`: a marketer writes campaigns.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
@@ -8,7 +10,7 @@ use super::{
     auth::Caller,
     body, path_id,
     problem::{Code, Problem, Wrong},
-    resource,
+    resource, to_its_end,
 };
 use crate::{
     domain::{campaign::Campaign, ids::CampaignId, json_reader::Refusal},
@@ -56,14 +58,18 @@ async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) ->
         };
         return Err(refused(&refusal));
     }
-    let engine = &app.engine;
-    let version = engine
-        .store
-        .control
-        .put_campaign(&caller.workspace, id, document, engine.clock.now())
-        .await?;
-    engine.catalogues.reload(&caller.workspace, Half::Campaigns).await?;
-    Ok(version)
+    let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
+    let (id, document) = (id.clone(), document.clone());
+    to_its_end(async move {
+        let version = engine
+            .store
+            .control
+            .put_campaign(&workspace, &id, &document, engine.clock.now())
+            .await?;
+        engine.catalogues.reload(&workspace, Half::Campaigns).await?;
+        Ok(version)
+    })
+    .await?
 }
 
 async fn put(

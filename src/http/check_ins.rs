@@ -1,6 +1,6 @@
 //! `POST /v1/check-ins`: one check-in, an array, or a line each; answered item by item.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::{
     geofences::{PresentBody, RegionsBody},
     made_up_id,
     problem::{Code, Problem, ProblemBody},
-    resource,
+    resource, to_its_end,
 };
 use crate::{
     domain::{
@@ -171,11 +171,9 @@ async fn post(
     } else {
         UnknownDevice::Refuse
     };
-    let mut answers = app
-        .engine
-        .check_in(&caller.workspace, check_ins, creates)
-        .await?
-        .into_iter();
+    let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
+    let answers = to_its_end(async move { engine.check_in(&workspace, check_ins, creates).await }).await??;
+    let mut answers = answers.into_iter();
     let outcomes: Vec<Result<Answer, (Option<String>, Problem)>> = items
         .into_iter()
         .map(|item| {

@@ -1,5 +1,7 @@
 //! `/v1/devices/{deviceId}`: an app registers its installation.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
@@ -9,7 +11,7 @@ use super::{
     auth::{Caller, Identity},
     body, path_id,
     problem::{Code, Problem},
-    resource,
+    resource, to_its_end,
 };
 use crate::{
     domain::{
@@ -117,7 +119,10 @@ async fn put(
     check_may_change(&caller, &device)?;
     let (body, unknown) = body::read_json::<DeviceBody>(&request, payload, app.limits.body_bytes_max).await?;
     let update = body.validate()?;
-    let subject = app.engine.put_device(&caller.workspace, &device, &update).await?;
+    let subject = {
+        let (engine, workspace, device) = (Arc::clone(&app.engine), caller.workspace.clone(), device.clone());
+        to_its_end(async move { engine.put_device(&workspace, &device, &update).await }).await??
+    };
     let (token, expires_at) = app
         .authority
         .device_token(&caller.workspace, &device, app.engine.clock.now());
@@ -131,6 +136,13 @@ async fn put(
 async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let device = path_id("the device id", &path, DeviceId::new)?;
     check_may_change(&caller, &device)?;
+    if caller.identity == Identity::Key(Role::Publishable) {
+        // Everybody who has the app has its publishable key.
+        return Err(Problem::new(
+            Code::NotAllowed,
+            "forgetting a device needs its device token or a secret key",
+        ));
+    }
     if app.engine.delete_device(&caller.workspace, &device).await? {
         return Ok(HttpResponse::NoContent().finish());
     }

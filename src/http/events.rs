@@ -15,7 +15,7 @@ use crate::{
     domain::{
         event::{EventTarget, OutsideEvent},
         ids::{CauseId, Topic, UserId},
-        time::Timestamp,
+        time::{DurationMs, Timestamp},
     },
     engine::ports::Role,
 };
@@ -43,7 +43,12 @@ struct EventBody {
 }
 
 impl EventBody {
-    fn validate(self, key: Option<&str>, now: Timestamp) -> Result<OutsideEvent, Problem> {
+    fn validate(self, key: Option<&str>, now: Timestamp, future_max: DurationMs) -> Result<OutsideEvent, Problem> {
+        let at = self.at.unwrap_or(now);
+        if at > now.plus(future_max) {
+            let detail = format!("{at} is more than {future_max} ahead of the server's {now}");
+            return Err(Problem::field(Code::TimeInFuture, "/at", detail));
+        }
         let invalid = |pointer: &str, detail: &dyn std::fmt::Display| {
             Problem::field(Code::FieldInvalid, pointer, detail.to_string())
         };
@@ -69,7 +74,7 @@ impl EventBody {
         Ok(OutsideEvent {
             id,
             event_type: self.event_type,
-            at: self.at.unwrap_or(now),
+            at,
             target,
             data: self.data,
         })
@@ -88,7 +93,7 @@ async fn post(
         .headers()
         .get("Idempotency-Key")
         .and_then(|value| value.to_str().ok());
-    let event = body.validate(key, app.engine.clock.now())?;
+    let event = body.validate(key, app.engine.clock.now(), app.limits.future_max)?;
     let matched = app.engine.take_event(&caller.workspace, &event).await?;
     let mut response = HttpResponse::Accepted();
     unknown.warn(&mut response);

@@ -1,5 +1,7 @@
 //! `/v1/geofence-sets/{set}`: a marketer uploads a file.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use super::{
     auth::Caller,
     body, parameter, path_id,
     problem::{Code, Problem, Wrong},
-    query, resource,
+    query, resource, to_its_end,
 };
 use crate::{
     domain::ids::{SetName, Tag},
@@ -77,10 +79,9 @@ async fn put(
         dry_run: wanted.dry_run.unwrap_or_default(),
         allow_partial: wanted.allow_partial.unwrap_or_default(),
     };
-    let upload = app
-        .engine
-        .upload_set(&caller.workspace, bytes, format, options, mode)
-        .await
+    let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
+    let upload = to_its_end(async move { engine.upload_set(&workspace, bytes, format, options, mode).await })
+        .await?
         .map_err(problem_of)?;
     if upload.version.is_none() && !mode.dry_run {
         return Err(refusal(&upload));

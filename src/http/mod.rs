@@ -144,6 +144,13 @@ fn made_up_id() -> Result<CauseId, Problem> {
     CauseId::new(name).map_err(|error| Problem::new(Code::Internal, error.to_string()))
 }
 
+/// Does `work` to its end, also when the client goes away meanwhile: half of a change is worse than one unasked for.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+    tokio::spawn(work)
+        .await
+        .map_err(|error| Problem::new(Code::Internal, error.to_string()))
+}
+
 /// The query string as `T`.
 fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     web::Query::<T>::from_query(request.query_string())

@@ -79,7 +79,7 @@ codes! {
     ParameterInvalid = "parameter_invalid", 400, "Invalid parameter";
     /// A name in the path can't be one: empty, too long, or with control characters.
     PathInvalid = "path_invalid", 400, "Invalid path";
-    /// The check-in's time is more than five minutes in the future. Check the phone's clock.
+    /// The check-in's or event's time is more than `http.future_max` (five minutes) in the future. Check the sender's clock.
     TimeInFuture = "time_in_future", 400, "Time in the future";
     /// An array has more items than the server takes at once (`http.check_ins_max`).
     TooManyItems = "too_many_items", 400, "Too many items";

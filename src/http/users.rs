@@ -30,10 +30,6 @@ use crate::{
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 500;
-/// Most traits of one customer.
-const TRAITS_MAX: usize = 200;
-/// Largest traits of one customer, in bytes of JSON.
-const TRAITS_BYTES_MAX: usize = 32 * 1024;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -65,21 +61,6 @@ impl UserBody {
         let invalid = |pointer: &str, detail: String| Problem::field(Code::FieldInvalid, pointer, detail);
         if self.name.as_ref().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
             return Err(invalid("/name", format!("is longer than {NAME_BYTES_MAX} bytes")));
-        }
-        if let Some(traits) = &self.traits {
-            if traits.len() > TRAITS_MAX {
-                return Err(invalid(
-                    "/traits",
-                    format!("has {} fields, the limit is {TRAITS_MAX}", traits.len()),
-                ));
-            }
-            let size = serde_json::to_string(traits).map_or(usize::MAX, |text| text.len());
-            if size > TRAITS_BYTES_MAX {
-                return Err(invalid(
-                    "/traits",
-                    format!("is {size} bytes, the limit is {TRAITS_BYTES_MAX}"),
-                ));
-            }
         }
         let topics = self.topics.map(|topics| {
             if topics.len() > TOPICS_MAX {
@@ -138,7 +119,8 @@ async fn write(
     let user = path_id("the user id", user, UserId::new)?;
     let (body, unknown) = body::read_json::<UserBody>(request, payload, app.limits.body_bytes_max).await?;
     let update = body.validate()?;
-    let profile = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
+    let outcome = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
+    let profile = outcome.map_err(|error| Problem::field(Code::FieldInvalid, "/traits", error.to_string()))?;
     let mut response = HttpResponse::Ok();
     unknown.warn(&mut response);
     Ok(response.json(profile_body(&user, &profile)))

@@ -248,3 +248,74 @@ fn probes_and_metrics_answer_without_a_key() {
     assert!(text.contains("beckon_geofences 1"), "{text}");
     assert_eq!(nobody.call("GET", "/v1/status", "", &[]).status, 401);
 }
+
+#[test]
+fn a_beacon_or_code_beside_a_position_outside_keeps_the_visit() {
+    let world = World::start();
+    let beacon = json!({"type": "ibeacon", "uuid": "f7826da6-4fa2-4e98-8024-bc5b71e0893e", "major": 7, "minor": 1});
+    let set = json!({"type": "Feature", "geometry": {"type": "Point", "coordinates": [12.3, 46.5]}, "properties": {
+        "tag": "shop", "externalId": "one", "radius": 50, "beacons": [beacon], "codes": ["CODE-1"]}});
+    world.api.ok("PUT", "/v1/geofence-sets/shops", &set);
+    // Indoors the position is 150 m off, and the phone reports every five minutes only.
+    let mut check_in = fix("phone", 46.50135, 12.3);
+    check_in["location"]["accuracy"] = json!(20);
+    let post = |with: &str, value: serde_json::Value| {
+        world.clock.advance(DurationMs::from_secs(300));
+        let mut check_in = check_in.clone();
+        check_in[with] = value;
+        kinds(&world.api.check_in(&check_in)[0])
+    };
+    assert_eq!(post("beacons", json!([beacon])), ["entered one"]);
+    assert_eq!(post("beacons", json!([beacon])), Vec::<String>::new());
+    assert_eq!(post("code", json!("CODE-1")), ["scanned_code one"]);
+    assert_eq!(post("beacons", json!([])), ["exited one"]);
+}
+
+#[test]
+fn who_withdraws_the_consent_to_be_located_is_nowhere() {
+    let world = world();
+    world.api.put_phone("phone", "mia");
+    world.api.check_in(&fix("phone", INSIDE.0, INSIDE.1));
+    assert_eq!(
+        world.api.get("/v1/users/mia")["devices"][0]["geofences"][0]["externalId"],
+        "one"
+    );
+    world
+        .api
+        .ok("PATCH", "/v1/users/mia", &json!({"consent": {"location": false}}));
+    assert_eq!(world.api.get("/v1/users/mia")["devices"][0]["geofences"], json!([]));
+}
+
+#[test]
+fn a_scanned_code_does_not_make_somebody_present_for_ever() {
+    let world = World::start();
+    let set = json!({"type": "Feature", "geometry": {"type": "Point", "coordinates": [12.3, 46.5]}, "properties": {
+        "tag": "shop", "externalId": "one", "radius": 50, "codes": ["CODE-1"]}});
+    world.api.ok("PUT", "/v1/geofence-sets/shops", &set);
+    let trigger = json!({"on": "event", "type": "sale", "present": {"tag": "shop"}});
+    let offers = json!([{"message": {"en": {"title": "Sale", "body": "now"}}}]);
+    world.api.ok(
+        "PUT",
+        "/v1/campaigns/sale",
+        &json!({"trigger": trigger, "offers": offers}),
+    );
+    world.api.put_phone("phone", "anna");
+    world.api.check_in(&json!({"deviceId": "phone", "code": "CODE-1"}));
+    let sale = |id: &str| {
+        world.api.ok(
+            "POST",
+            "/v1/events",
+            &json!({"id": id, "type": "sale", "userId": "anna"}),
+        )
+    };
+    sale("first");
+    wait_for("the push", || world.accepted().len() == 1);
+    world.clock.advance(DurationMs::from_secs(3600));
+    sale("second");
+    // The third is told after the second; its push would come after the second's.
+    world.api.check_in(&json!({"deviceId": "phone", "code": "CODE-1"}));
+    sale("third");
+    wait_for("the push", || world.accepted().len() == 2);
+    world.wait_until_sent();
+    assert_eq!(world.accepted().len(), 2);
+}

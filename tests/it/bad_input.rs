@@ -87,6 +87,13 @@ fn wrong_fields_are_named() {
     );
     let soon = SystemClock.now().plus(DurationMs::from_secs(200));
     assert_eq!(post(json!({"deviceId": "p", "at": soon, "code": "x"})).status, 200);
+    let event = json!({"type": "sale", "userId": "mia", "at": future});
+    expect(
+        &world.api.json("POST", "/v1/events", &event),
+        400,
+        "time_in_future",
+        "/at",
+    );
     let beacons = json!({"deviceId": "p", "beacons": [{"type": "ibeacon", "uuid": "f7826da6-4fa2-4e98-8024-bc5b71e0893e",
         "major": 70000, "minor": 1}]});
     assert_eq!(post(beacons).status, 400);
@@ -332,4 +339,49 @@ fn every_problem_is_explained() {
         "method_not_allowed",
         "",
     );
+}
+
+#[test]
+fn traits_are_bounded_however_they_grow() {
+    let world = World::start();
+    let patch = |round: usize| {
+        let traits: serde_json::Map<String, Value> =
+            (0..150).map(|field| (format!("t{round}-{field}"), json!(1))).collect();
+        world.api.json("PATCH", "/v1/users/mia", &json!({"traits": traits}))
+    };
+    assert_eq!(patch(0).status, 200);
+    expect(&patch(1), 400, "field_invalid", "/traits");
+    assert_eq!(
+        world.api.get("/v1/users/mia")["traits"]
+            .as_object()
+            .map(serde_json::Map::len),
+        Some(150)
+    );
+}
+
+#[test]
+fn an_app_cannot_forget_the_devices_of_others() {
+    let world = World::start();
+    world.api.put_phone("phone", "mia");
+    let publishable = world.api.ok("POST", "/v1/keys", &json!({"role": "publishable"}));
+    let app = world.api.with_key(publishable["key"].as_str().expect("a secret"));
+    expect(
+        &app.call("DELETE", "/v1/devices/phone", "", &[]),
+        403,
+        "not_allowed",
+        "",
+    );
+    let token = app.ok(
+        "PUT",
+        "/v1/devices/other",
+        &json!({"platform": "ios", "app": "app.beckon.test"}),
+    );
+    let other = world.api.with_key(token["deviceToken"].as_str().expect("a token"));
+    expect(
+        &other.call("DELETE", "/v1/devices/phone", "", &[]),
+        403,
+        "device_not_allowed",
+        "",
+    );
+    assert_eq!(other.call("DELETE", "/v1/devices/other", "", &[]).status, 204);
 }

@@ -56,11 +56,21 @@ impl Prepared {
     }
 
     fn run(&self, connection: &Connection) -> rusqlite::Result<CommitOutcome> {
+        let workspace = self.commit.workspace.as_str();
+        for device in &self.commit.first_claims {
+            let mut owner =
+                connection.prepare_cached("SELECT subject FROM device WHERE workspace = ? AND device = ?")?;
+            let owner: Option<String> = owner
+                .query_row(params![workspace, device.as_str()], |row| row.get(0))
+                .optional()?;
+            if owner.is_some_and(|owner| owner != self.subject) {
+                return Ok(CommitOutcome::Conflict);
+            }
+        }
         let Some(version) = self.swap(connection)? else {
             return Ok(CommitOutcome::Conflict);
         };
-        let workspace = self.commit.workspace.as_str();
-        for device in &self.commit.claims {
+        for device in self.commit.claims.iter().chain(&self.commit.first_claims) {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO device (workspace, device, subject) VALUES (?, ?, ?)")?
                 .execute(params![workspace, device.as_str(), self.subject])?;
@@ -160,6 +170,36 @@ pub(super) fn insert_fact(connection: &Connection, fact: &FactRow) -> rusqlite::
 
 fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
     SubjectId::from_key(key).ok_or_else(|| unreadable(0, StoreError::Damaged(format!("subject `{key}`"))))
+}
+
+/// Outside events that have not reached everybody. One that can't be read ends here, so that it never holds up the others.
+fn pending_events(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<FanOut>> {
+    let mut select = connection
+        .prepare_cached("SELECT workspace, body, after, id FROM outside_event WHERE done = 0 ORDER BY at LIMIT ?")?;
+    let mut bury = connection.prepare_cached("UPDATE outside_event SET done = 1 WHERE workspace = ? AND id = ?")?;
+    let mut rows = select.query([limit as i64])?;
+    let (mut pending, mut lost) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let read = || -> rusqlite::Result<FanOut> {
+            Ok(FanOut {
+                workspace: WorkspaceId::new(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))?,
+                event: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?,
+                after: row
+                    .get::<_, Option<String>>(2)?
+                    .map(|key| subject_from(&key))
+                    .transpose()?,
+            })
+        };
+        match read() {
+            Ok(fan_out) => pending.push(fan_out),
+            Err(error) => lost.push((row.get::<_, String>(0)?, row.get::<_, String>(3)?, error)),
+        }
+    }
+    for (workspace, id, error) in lost {
+        tracing::error!(%error, id, "an outside event is unreadable and was given up");
+        bury.execute([workspace, id])?;
+    }
+    Ok(pending)
 }
 
 #[async_trait]
@@ -274,7 +314,7 @@ impl HotStore for SqliteStore {
         self.writer
             .write(move |connection| {
                 rows.iter().try_for_each(|(fact, finish)| {
-                    if outbox::finish(connection, finish)? {
+                    if outbox::finish(connection, finish)? && !finish.quiet {
                         insert_fact(connection, fact)
                     } else {
                         Ok(())
@@ -340,23 +380,9 @@ impl HotStore for SqliteStore {
     }
 
     async fn pending_events(&self, limit: usize) -> Result<Vec<FanOut>, StoreError> {
-        self.read(move |connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT workspace, body, after FROM outside_event WHERE done = 0 ORDER BY at LIMIT ?",
-            )?;
-            let rows = select.query_map([limit as i64], |row| {
-                Ok(FanOut {
-                    workspace: WorkspaceId::new(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))?,
-                    event: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?,
-                    after: row
-                        .get::<_, Option<String>>(2)?
-                        .map(|key| subject_from(&key))
-                        .transpose()?,
-                })
-            })?;
-            rows.collect()
-        })
-        .await
+        self.writer
+            .write(move |connection| pending_events(connection, limit))
+            .await
     }
 
     async fn advance_event(

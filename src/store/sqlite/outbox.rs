@@ -100,7 +100,7 @@ pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Resu
     connection
         .prepare_cached(
             "UPDATE delivery SET state = ?, due_at = ?, leased = 0, ended_at = ?, reason = ?, attempts = ?
-             WHERE id = ? AND ended_at IS NULL",
+             WHERE id = ? AND ended_at IS NULL AND attempts = ?",
         )?
         .execute(params![
             finish.state.as_str(),
@@ -108,7 +108,8 @@ pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Resu
             ended_at,
             finish.reason,
             finish.attempts,
-            finish.delivery.0.as_bytes()
+            finish.delivery.0.as_bytes(),
+            finish.begun
         ])
         .map(|changed| changed == 1)
 }
