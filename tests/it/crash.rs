@@ -116,7 +116,7 @@ impl Stage {
             let Some(next) = page["nextCursor"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
-        let mut arrived: BTreeSet<String> = BTreeSet::new();
+        let (mut arrived, mut doubled): (BTreeSet<String>, usize) = (BTreeSet::new(), 0);
         for (delivery, replaces) in self.accepted() {
             let first = arrived.insert(delivery.clone());
             assert_eq!(
@@ -132,6 +132,10 @@ impl Stage {
             arrived,
             attempts.keys().cloned().collect::<BTreeSet<_>>(),
             "lost or invented"
+        );
+        println!(
+            "{} deliveries arrived; {doubled} requests in doubt were made again and arrived again",
+            arrived.len()
         );
         arrived.len()
     }
