@@ -116,7 +116,8 @@ impl Stage {
             let Some(next) = page["nextCursor"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
-        let (mut arrived, mut doubled): (BTreeSet<String>, usize) = (BTreeSet::new(), 0);
+        let mut arrived: BTreeSet<String> = BTreeSet::new();
+        let mut doubled = 0;
         for (delivery, replaces) in self.accepted() {
             let first = arrived.insert(delivery.clone());
             assert_eq!(
