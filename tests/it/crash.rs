@@ -124,6 +124,7 @@ impl Stage {
                 first, !replaces,
                 "a second request for {delivery} must replace the first on the phone"
             );
+            doubled += usize::from(!first);
             assert!(
                 first || attempts[&delivery] > 1,
                 "{delivery} arrived twice and was never in doubt"
