@@ -53,7 +53,7 @@ impl Places {
                 by_code.entry(code.clone()).or_default().push(place);
             }
         }
-        let index = GeofenceIndex::build(kept.iter().map(|geofence| Arc::clone(&geofence.shape)).collect());
+        let index = GeofenceIndex::build(kept.iter().map(|geofence| geofence.shape.clone()));
         Self {
             geofences: kept,
             index,

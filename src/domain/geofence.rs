@@ -1,7 +1,5 @@
 //! A place: a shape on the map, and optionally beacons and codes that stand for it.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -24,7 +22,7 @@ pub struct Geofence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Where it is.
-    pub shape: Arc<Shape>,
+    pub shape: Shape,
     /// A disabled one is kept and matches nothing.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub enabled: bool,

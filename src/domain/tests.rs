@@ -46,13 +46,11 @@ fn places() -> Places {
             },
             set: SetName::new("street").expect("a name"),
             description: None,
-            shape: Arc::new(
-                Shape::circle(
-                    Position::new(46.5 + f64::from(number * number) * 0.001, 12.3).expect("a position"),
-                    100.0,
-                )
-                .expect("a circle"),
-            ),
+            shape: Shape::circle(
+                Position::new(46.5 + f64::from(number * number) * 0.001, 12.3).expect("a position"),
+                100.0,
+            )
+            .expect("a circle"),
             enabled: true,
             brand: None,
             beacons: vec![beacon(number)],

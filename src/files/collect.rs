@@ -1,9 +1,6 @@
 //! Gathers what the readers find: each identity once, findings up to the limit, what is common to many summed up.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::collections::{HashMap, hash_map::Entry};
 
 use super::{
     FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, attributes::Attributes, finding::quote,
@@ -133,7 +130,7 @@ impl<'a> Collector<'a> {
             id: attributes.id,
             set: self.options.set.clone(),
             description: attributes.description,
-            shape: Arc::new(shape),
+            shape,
             enabled: attributes.enabled,
             brand: attributes.brand,
             beacons: attributes.beacons,

@@ -3,7 +3,7 @@
 //! Every shape is stored as a ball in earth-centred coordinates that holds its enclosing circle. One R-tree of their
 //! boxes serves both questions, in metres, and the poles and the antimeridian are places like any other.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::ops::ControlFlow;
 
 use rstar::{AABB, PointDistance, RTree, RTreeObject};
 
@@ -23,7 +23,7 @@ pub struct GeofenceIndex {
 
 #[derive(Debug)]
 struct Indexed {
-    shape: Arc<Shape>,
+    shape: Shape,
     /// Middle of the enclosing circle.
     center: Located,
     /// Radius of the enclosing circle in metres over the ground.
@@ -61,7 +61,7 @@ impl PointDistance for Ball {
 
 impl GeofenceIndex {
     /// Indexes the shapes. Costs about a microsecond for each and for each vertex.
-    pub fn build(shapes: Vec<Arc<Shape>>) -> Self {
+    pub fn build(shapes: impl IntoIterator<Item = Shape>) -> Self {
         let shapes: Vec<Indexed> = shapes
             .into_iter()
             .map(|shape| {
@@ -142,7 +142,7 @@ impl GeofenceIndex {
 
 impl Indexed {
     fn contains(&self, point: Located, ball_radius_m: f64) -> bool {
-        match &*self.shape {
+        match &self.shape {
             Shape::Circle { radius_m, .. } => circle::contains(self.center, *radius_m, point),
             Shape::Polygons(polygons) => {
                 self.center.ecef.chord_squared(point.ecef) <= ball_radius_m * ball_radius_m

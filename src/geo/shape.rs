@@ -1,5 +1,7 @@
 //! What a geofence looks like, valid by construction.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeStruct};
 
 use super::{Polygons, Position, PositionError, circle, distance_m, unwrap::Vertex};
@@ -21,8 +23,8 @@ pub enum Shape {
         /// Metres, above 0 and at most [`RADIUS_M_MAX`].
         radius_m: f64,
     },
-    /// Polygons with holes.
-    Polygons(Polygons),
+    /// Polygons with holes, shared between all copies.
+    Polygons(Arc<Polygons>),
 }
 
 /// Which ring: both count from 0, ring 0 is the outer one.
@@ -133,7 +135,7 @@ impl Shape {
 
     /// Several polygons; see [`Polygons::new`].
     pub fn multi_polygon(coordinates: Vec<Vec<Vec<Vertex>>>) -> Result<Self, ShapeError> {
-        Polygons::new(coordinates).map(Self::Polygons)
+        Polygons::new(coordinates).map(|polygons| Self::Polygons(Arc::new(polygons)))
     }
 
     /// Whether the point is inside or on the boundary. For circles exact to the geodesic, for polygons exact in

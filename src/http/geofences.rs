@@ -112,7 +112,7 @@ impl From<&Regions> for RegionsBody {
 /// A geofence as a GeoJSON feature that imports back as it is.
 pub(super) fn feature(geofence: &Geofence) -> Value {
     let mut properties = json!({"tag": geofence.id.tag, "externalId": geofence.id.external_id});
-    let geometry = match &*geofence.shape {
+    let geometry = match &geofence.shape {
         Shape::Circle { center, radius_m } => {
             properties["radius"] = json!(radius_m);
             json!({"type": "Point", "coordinates": [center.longitude, center.latitude]})
@@ -157,7 +157,7 @@ fn summary(geofence: &Geofence) -> Value {
     json!({
         "tag": geofence.id.tag, "externalId": geofence.id.external_id, "set": geofence.set,
         "description": geofence.description, "brand": geofence.brand, "metadata": geofence.metadata,
-        "beacons": geofence.beacons, "codes": geofence.codes, "geometry": &*geofence.shape,
+        "beacons": geofence.beacons, "codes": geofence.codes, "geometry": &geofence.shape,
     })
 }
 

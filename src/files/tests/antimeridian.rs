@@ -17,7 +17,7 @@ fn shape(path: &Path) -> Option<Shape> {
         .geofences
         .into_iter()
         .next()
-        .map(|geofence| Shape::clone(&geofence.shape))
+        .map(|geofence| geofence.shape.clone())
 }
 
 /// On how many points of a grid the two don't say the same.

@@ -203,7 +203,7 @@ fn beacons_and_codes_are_checked() {
     let fence = &reading.geofences[0];
     assert_eq!((fence.beacons.len(), fence.codes.len()), (1, 2));
     assert_eq!(fence.metadata["floor"], 2);
-    assert!(matches!(*fence.shape, Shape::Circle { radius_m: 100.0, .. }));
+    assert!(matches!(fence.shape, Shape::Circle { radius_m: 100.0, .. }));
     assert_snapshot!(findings(&reading), @r#"
     line 3: error beacons_invalid: the beacons can't be read (missing field `uuid` at line 1 column 20): `[{"type":"ibeacon"}]` — write a list like [{"type": "ibeacon", "uuid": "...", "major": 1, "minor": 2}]
     line 4: error enabled_invalid: `enabled` is neither true nor false: `maybe` — write true or false, or leave it out

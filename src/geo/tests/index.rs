@@ -1,11 +1,9 @@
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use crate::geo::{GeofenceIndex, Position, Shape, distance_m, testing::anywhere};
 
 /// Circles and polygons of all sizes, everywhere; polygons cross the antimeridian and come near the poles.
-fn shapes() -> impl Strategy<Value = Vec<Arc<Shape>>> {
+fn shapes() -> impl Strategy<Value = Vec<Shape>> {
     let circle = (anywhere(), 1.0..6.0_f64).prop_map(|(center, size)| Shape::circle(center, 10f64.powf(size)).unwrap());
     let spokes = prop::collection::vec(0.2..1.0_f64, 3..12);
     let polygon = (anywhere(), -3.0..1.5_f64, spokes).prop_filter_map("valid", |(center, size, spokes)| {
@@ -23,11 +21,11 @@ fn shapes() -> impl Strategy<Value = Vec<Arc<Shape>>> {
         ring.push(ring[0]);
         Shape::polygon(vec![ring]).ok()
     });
-    prop::collection::vec(prop_oneof![circle, polygon].prop_map(Arc::new), 0..60)
+    prop::collection::vec(prop_oneof![circle, polygon], 0..60)
 }
 
 /// Half of the points anywhere, half at the centres of shapes.
-fn probes(shapes: &[Arc<Shape>], points: &[Position]) -> Vec<Position> {
+fn probes(shapes: &[Shape], points: &[Position]) -> Vec<Position> {
     let centers = shapes.iter().map(|shape| shape.enclosing_circle().0);
     points.iter().copied().chain(centers).collect()
 }
