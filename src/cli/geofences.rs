@@ -110,7 +110,7 @@ fn read(file: &Path, options: &ReadingOptions) -> anyhow::Result<Reading> {
         default_radius_m: options.radius,
         ..ReadOptions::new(set_of(file)?)
     };
-    files::read(input, format, &read_options).with_context(|| file.display().to_string())
+    files::read(input, format, &read_options, &mut |_| Ok(())).with_context(|| file.display().to_string())
 }
 
 fn check(files: &[PathBuf], options: &ReadingOptions, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -129,7 +129,7 @@ fn check(files: &[PathBuf], options: &ReadingOptions, as_json: bool) -> anyhow::
         if as_json {
             let body = json!({
                 "file": file, "format": reading.format, "read": reading.read,
-                "accepted": reading.geofences.len(), "rejected": reading.rejected, "findings": reading.findings,
+                "accepted": reading.accepted, "rejected": reading.rejected, "findings": reading.findings,
             });
             output::line(body)?;
             continue;
@@ -149,7 +149,7 @@ fn check(files: &[PathBuf], options: &ReadingOptions, as_json: bool) -> anyhow::
             "{}: {verdict}: {} read, {} accepted, {} rejected",
             file.display(),
             reading.read,
-            reading.geofences.len(),
+            reading.accepted,
             reading.rejected
         ))?;
     }

@@ -16,6 +16,8 @@ use crate::{
 pub struct Upload {
     /// What was read, with findings.
     pub reading: Reading,
+    /// The good geofences.
+    pub geofences: Vec<Geofence>,
     /// How it differs from what is live.
     pub diff: Diff,
     /// The set's version now; `None` when nothing was changed.
@@ -60,10 +62,14 @@ impl Engine {
     ) -> Result<Upload, UploadError> {
         let set = options.set.clone();
         let live = self.store.control.load_set(workspace, &set).await?.unwrap_or_default();
-        let (reading, diff) = tokio::task::spawn_blocking(move || {
-            let reading = files::read(Cursor::new(body), format, &options)?;
-            let diff = files::diff(&live, &reading.geofences);
-            Ok::<_, FileError>((reading, diff))
+        let (reading, geofences, diff) = tokio::task::spawn_blocking(move || {
+            let mut geofences = Vec::new();
+            let reading = files::read(Cursor::new(body), format, &options, &mut |geofence| {
+                geofences.push(geofence);
+                Ok(())
+            })?;
+            let diff = files::diff(&live, &geofences);
+            Ok::<_, FileError>((reading, geofences, diff))
         })
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))??;
@@ -71,13 +77,15 @@ impl Engine {
         if mode.dry_run || refused {
             return Ok(Upload {
                 reading,
+                geofences,
                 diff,
                 version: None,
             });
         }
-        let version = self.replace_set(workspace, &set, reading.geofences.clone()).await?;
+        let version = self.replace_set(workspace, &set, geofences.clone()).await?;
         Ok(Upload {
             reading,
+            geofences,
             diff,
             version: Some(version),
         })

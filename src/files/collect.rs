@@ -3,7 +3,8 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use super::{
-    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, attributes::Attributes, finding::quote,
+    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take, attributes::Attributes,
+    finding::quote,
 };
 use crate::{
     domain::{geofence::Geofence, ids::GeofenceId},
@@ -42,6 +43,7 @@ impl Tally {
 
 pub(super) struct Collector<'a> {
     options: &'a ReadOptions,
+    take: Take<'a>,
     reading: Reading,
     /// Where each identity was first.
     seen: HashMap<GeofenceId, Option<u64>>,
@@ -52,13 +54,14 @@ pub(super) struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    pub(super) fn new(format: Format, options: &'a ReadOptions) -> Self {
+    pub(super) fn new(format: Format, options: &'a ReadOptions, take: Take<'a>) -> Self {
         Self {
             options,
+            take,
             reading: Reading {
                 format,
                 read: 0,
-                geofences: Vec::new(),
+                accepted: 0,
                 findings: Vec::new(),
                 rejected: 0,
             },
@@ -85,10 +88,17 @@ impl<'a> Collector<'a> {
     }
 
     /// Takes a row's outcome.
-    pub(super) fn end(&mut self, place: &Place, outcome: Result<(Attributes, Shape), Finding>) {
+    pub(super) fn end(
+        &mut self,
+        place: &Place,
+        outcome: Result<(Attributes, Shape), Finding>,
+    ) -> Result<(), FileError> {
         match outcome {
             Ok((attributes, shape)) => self.accept(place, attributes, shape),
-            Err(finding) => self.reject(place, finding),
+            Err(finding) => {
+                self.reject(place, finding);
+                Ok(())
+            }
         }
     }
 
@@ -97,7 +107,7 @@ impl<'a> Collector<'a> {
         self.find(place, finding);
     }
 
-    fn accept(&mut self, place: &Place, attributes: Attributes, shape: Shape) {
+    fn accept(&mut self, place: &Place, attributes: Attributes, shape: Shape) -> Result<(), FileError> {
         match self.seen.entry(attributes.id.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(place.line);
@@ -108,7 +118,8 @@ impl<'a> Collector<'a> {
                     .map_or_else(String::new, |line| format!(", first in line {line}"));
                 let detail = format!("{} appears again{first}", quote(&attributes.id.to_string()));
                 let hint = "the first one is kept; give each geofence an id of its own";
-                return self.reject(place, Finding::error(FindingCode::DuplicateIdentity, detail, hint));
+                self.reject(place, Finding::error(FindingCode::DuplicateIdentity, detail, hint));
+                return Ok(());
             }
         }
         if let Shape::Circle { center, radius_m } = &shape {
@@ -126,7 +137,8 @@ impl<'a> Collector<'a> {
         if attributes.is_id_from_name {
             self.named.add(place);
         }
-        self.reading.geofences.push(Geofence {
+        self.reading.accepted += 1;
+        (self.take)(Geofence {
             id: attributes.id,
             set: self.options.set.clone(),
             description: attributes.description,
@@ -136,7 +148,8 @@ impl<'a> Collector<'a> {
             beacons: attributes.beacons,
             codes: attributes.codes,
             metadata: attributes.metadata,
-        });
+        })
+        .map_err(FileError::NotTaken)
     }
 
     /// Adds a finding with its place, unless there are too many.
@@ -156,7 +169,7 @@ impl<'a> Collector<'a> {
 
     /// What all came to, with the summaries.
     pub(super) fn finish(mut self) -> Reading {
-        let accepted = self.reading.geofences.len();
+        let accepted = self.reading.accepted;
         if self.small.count > 0 {
             let detail = format!(
                 "{} of {accepted} geofences have a radius below {RADIUS_SMALL_M} m, the smallest {} m",

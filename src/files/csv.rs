@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity,
+    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take,
     attributes::{Attributes, Values},
     collect::{Collector, Place, circle_finding, radius_m},
     delimited::{column_number, delimiter_of, short_row},
@@ -12,9 +12,9 @@ use super::{
 };
 use crate::geo::{Position, PositionError, Shape};
 
-pub(super) fn read(bytes: &[u8], options: &ReadOptions) -> Result<Reading, FileError> {
+pub(super) fn read(bytes: &[u8], options: &ReadOptions, take: Take<'_>) -> Result<Reading, FileError> {
     let (text, is_guessed) = decode(bytes);
-    let mut collector = Collector::new(Format::Csv, options);
+    let mut collector = Collector::new(Format::Csv, options, take);
     if is_guessed {
         collector.find(&Place::default(), encoding_note());
     }
@@ -46,7 +46,7 @@ pub(super) fn read(bytes: &[u8], options: &ReadOptions) -> Result<Reading, FileE
             pointer: None,
         };
         let fields: Vec<&str> = row.iter().map(str::trim).collect();
-        collector.end(&place, table.geofence(&fields, options));
+        collector.end(&place, table.geofence(&fields, options))?;
     }
     Ok(collector.finish())
 }

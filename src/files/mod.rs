@@ -11,6 +11,7 @@ mod diff;
 mod finding;
 mod format;
 mod geojson;
+mod geometry;
 mod names;
 mod text;
 mod track;
@@ -18,7 +19,7 @@ mod track;
 #[cfg(test)]
 mod tests;
 
-use std::io::BufRead;
+use std::io::{BufRead, Seek};
 
 use crate::domain::{
     geofence::Geofence,
@@ -86,8 +87,8 @@ pub struct Reading {
     pub format: Format,
     /// Rows or features that were looked at: accepted and rejected ones.
     pub read: u64,
-    /// The good ones, in the order of the file, each identity once.
-    pub geofences: Vec<Geofence>,
+    /// Good rows or features, each identity once.
+    pub accepted: u64,
     /// What is wrong or remarkable.
     pub findings: Vec<Finding>,
     /// Rows or features with an error.
@@ -100,6 +101,9 @@ pub enum FileError {
     /// The input broke off.
     #[error("the file could not be read: {0}")]
     Io(#[from] std::io::Error),
+    /// Whoever took the geofences could not.
+    #[error("what was read could not be kept: {0}")]
+    NotTaken(#[source] std::io::Error),
     /// Above [`Limits::bytes_max`].
     #[error("the file is longer than {bytes_max} bytes; split it into several sets")]
     TooLong {
@@ -157,6 +161,7 @@ impl FileError {
         match self {
             Self::Json { line, .. } | Self::ColumnsMissing { line, .. } => Some(*line),
             Self::Io(_)
+            | Self::NotTaken(_)
             | Self::TooLong { .. }
             | Self::TooManyFeatures { .. }
             | Self::Empty
@@ -166,11 +171,19 @@ impl FileError {
     }
 }
 
-/// Reads a whole geofence file of a known format.
-pub fn read(input: impl BufRead, format: Format, options: &ReadOptions) -> Result<Reading, FileError> {
+/// Takes one good geofence after the other, in the order of the file. An error ends the reading.
+pub type Take<'a> = &'a mut dyn FnMut(Geofence) -> std::io::Result<()>;
+
+/// Reads a geofence file of a known format from its beginning and hands each good geofence to `take`.
+pub fn read(
+    input: impl BufRead + Seek,
+    format: Format,
+    options: &ReadOptions,
+    take: Take<'_>,
+) -> Result<Reading, FileError> {
     let bytes = text::read_all(input, options.limits.bytes_max)?;
     match format {
-        Format::GeoJson => geojson::read(&bytes, options),
-        Format::Csv => csv::read(&bytes, options),
+        Format::GeoJson => geojson::read(&bytes, options, take),
+        Format::Csv => csv::read(&bytes, options, take),
     }
 }

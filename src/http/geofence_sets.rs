@@ -119,9 +119,7 @@ fn refusal(upload: &Upload) -> Problem {
     });
     let detail = format!(
         "{} of {} features are wrong; nothing was changed. Mend them, or send allowPartial=true to take the other {}",
-        upload.reading.rejected,
-        upload.reading.read,
-        upload.reading.geofences.len()
+        upload.reading.rejected, upload.reading.read, upload.reading.accepted
     );
     Problem::new(Code::FeaturesRejected, detail).with_errors(wrongs.collect())
 }
@@ -137,7 +135,7 @@ fn upload_body(set: &SetName, upload: &Upload) -> Value {
     };
     json!({
         "set": set, "version": upload.version, "format": reading.format,
-        "read": reading.read, "accepted": reading.geofences.len(), "rejected": reading.rejected,
+        "read": reading.read, "accepted": reading.accepted, "rejected": reading.rejected,
         "added": diff.added.len(), "changed": diff.changed.len(),
         "unchanged": diff.unchanged.len(), "removed": diff.removed.len(),
         "identities": {

@@ -10,19 +10,20 @@ use std::collections::BTreeMap;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity,
+    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take,
     attributes::{Attributes, Values},
     collect::{Collector, Place},
     csv::encoding_note,
     finding::quote,
+    geometry::shape,
     names::{Field, Target},
     text::{Lines, decode},
 };
 use crate::geo::Shape;
 
-pub(super) fn read(bytes: &[u8], options: &ReadOptions) -> Result<Reading, FileError> {
+pub(super) fn read(bytes: &[u8], options: &ReadOptions, take: Take<'_>) -> Result<Reading, FileError> {
     let (text, is_guessed) = decode(bytes);
-    let mut collector = Collector::new(Format::GeoJson, options);
+    let mut collector = Collector::new(Format::GeoJson, options, take);
     if is_guessed {
         collector.find(&Place::default(), encoding_note());
     }
@@ -107,13 +108,12 @@ impl<'a> Reader<'a> {
                 Ok(raw) => self.document(raw),
                 Err(error) => {
                     let place = self.begin(line, String::new())?;
-                    self.collector.end(&place, Err(unreadable(&error)));
-                    Ok(())
+                    self.collector.end(&place, Err(unreadable(&error)))
                 }
             };
             if let Err(FileError::NotGeoJson { found }) = read {
                 let place = self.begin(line, String::new())?;
-                self.collector.end(&place, Err(not_a_feature(&found)));
+                self.collector.end(&place, Err(not_a_feature(&found)))?;
             } else {
                 read?;
             }
@@ -138,8 +138,7 @@ impl<'a> Reader<'a> {
         let outcome = check_length(raw, options)
             .and_then(|()| serde_json::from_str(raw.get()).map_err(|error| unreadable(&error)))
             .and_then(|value| geofence(value, options));
-        self.collector.end(&place, outcome);
-        Ok(())
+        self.collector.end(&place, outcome)
     }
 
     /// RFC 7946 did away with `crs`; what names WGS84 is harmless.
@@ -178,7 +177,7 @@ fn geofence(value: Value, options: &ReadOptions) -> Result<(Attributes, Shape), 
     };
     let kind = feature.get("type").and_then(Value::as_str).unwrap_or_default();
     if geometry::is_type(kind) {
-        let shape = geometry::shape(&Value::Object(feature), "", None, options)?;
+        let shape = shape(geometry::parse(&Value::Object(feature), "")?, "", None, options)?;
         return Ok((Attributes::read(Values::default(), options)?, shape));
     }
     if kind != "Feature" {
@@ -206,7 +205,12 @@ fn geofence(value: Value, options: &ReadOptions) -> Result<(Attributes, Shape), 
     }
     let radius = values.take(Field::Radius);
     let geometry = feature.remove("geometry").unwrap_or(Value::Null);
-    let shape = geometry::shape(&geometry, "/geometry", radius.as_ref(), options)?;
+    let shape = shape(
+        geometry::parse(&geometry, "/geometry")?,
+        "/geometry",
+        radius.as_ref(),
+        options,
+    )?;
     Ok((Attributes::read(values, options)?, shape))
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{data, options};
+use super::{data, options, read_text};
 use crate::{
-    files::{Format, read},
+    files::Format,
     geo::{Position, Shape},
 };
 
@@ -12,7 +12,7 @@ use crate::{
 fn shape(path: &Path) -> Option<Shape> {
     let geometry = std::fs::read_to_string(path).ok()?;
     let text = format!(r#"{{"type": "Feature", "id": 1, "properties": {{}}, "geometry": {geometry}}}"#);
-    let reading = read(text.as_bytes(), Format::GeoJson, &options()).unwrap();
+    let reading = read_text(Format::GeoJson, &text, &options()).unwrap();
     reading
         .geofences
         .into_iter()

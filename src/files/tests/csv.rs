@@ -1,13 +1,13 @@
 use insta::{assert_json_snapshot, assert_snapshot};
 
-use super::{findings, ids, options, read_text, with_radius};
+use super::{ReadFile, findings, ids, options, read, read_text, with_radius};
 use crate::{
     domain::{geofence::Geofence, ids::Tag},
-    files::{FileError, Format, Limits, ReadOptions, Reading, read},
+    files::{FileError, Format, Limits, ReadOptions},
     geo::Shape,
 };
 
-fn csv(text: &str, options: &ReadOptions) -> Reading {
+fn csv(text: &str, options: &ReadOptions) -> ReadFile {
     read_text(Format::Csv, text, options).unwrap()
 }
 

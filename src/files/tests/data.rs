@@ -2,11 +2,11 @@
 
 use insta::assert_snapshot;
 
-use super::{data, findings, options, with_radius};
-use crate::files::{FindingCode, Format, FormatHints, ReadOptions, Reading, read};
+use super::{ReadFile, data, findings, options, read, with_radius};
+use crate::files::{FindingCode, Format, FormatHints, ReadOptions};
 
 /// Reads a file of the data folder as an upload would be; `None` when it is absent.
-fn upload(name: &str, options: &ReadOptions) -> Option<Reading> {
+fn upload(name: &str, options: &ReadOptions) -> Option<ReadFile> {
     let bytes = std::fs::read(data(&format!("geofences/{name}"))?).unwrap();
     let hints = FormatHints {
         file_name: Some(name),
@@ -16,7 +16,7 @@ fn upload(name: &str, options: &ReadOptions) -> Option<Reading> {
     Some(read(bytes.as_slice(), format, options).unwrap())
 }
 
-fn counts(reading: &Reading) -> (u64, usize, u64) {
+fn counts(reading: &ReadFile) -> (u64, usize, u64) {
     (reading.read, reading.geofences.len(), reading.rejected)
 }
 
@@ -60,7 +60,7 @@ fn an_unsupported_geometry_is_named() {
         return;
     };
     let errors: Vec<String> = reading.findings.iter().map(ToString::to_string).collect();
-    assert_snapshot!(errors.join("\n"), @"line 1: error geometry_unsupported: a GeometryCollection can't be a geofence (at /features/238/geometry) — use a Point with a radius, a Polygon or a MultiPolygon");
+    assert_snapshot!(errors.join("\n"), @"line 1: error geometry_unsupported: a collection can't be a geofence (at /features/238/geometry) — use a point with a radius, a polygon or a multipolygon");
 }
 
 #[test]

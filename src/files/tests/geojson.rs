@@ -1,9 +1,9 @@
 use insta::{assert_json_snapshot, assert_snapshot};
 
-use super::{findings, ids, options, read_text, with_radius};
-use crate::files::{FileError, Format, ReadOptions, Reading};
+use super::{ReadFile, findings, ids, options, read_text, with_radius};
+use crate::files::{FileError, Format, ReadOptions};
 
-fn geojson(text: &str, options: &ReadOptions) -> Reading {
+fn geojson(text: &str, options: &ReadOptions) -> ReadFile {
     read_text(Format::GeoJson, text, options).unwrap()
 }
 
@@ -140,7 +140,7 @@ fn each_broken_feature_is_named_and_the_others_are_kept() {
     line 4: error ring_outside_world: the ring has vertex 1 outside the world, at longitude 47.0, latitude 120.0 (at /features/3/geometry/coordinates/1/1) — longitude and latitude seem to be swapped: GeoJSON has [longitude, latitude]
     line 5: error coordinates_invalid: here is `[2,"x"]` instead of a position, which is [longitude, latitude] (at /features/4/geometry/coordinates/1/1) — check how deep the coordinates are nested for this type
     line 6: error coordinates_invalid: here is `7` instead of a ring, which is a list of positions (at /features/5/geometry/coordinates/1) — check how deep the coordinates are nested for this type
-    line 7: error geometry_unsupported: a LineString can't be a geofence (at /features/6/geometry) — use a Point with a radius, a Polygon or a MultiPolygon
+    line 7: error geometry_unsupported: a line can't be a geofence (at /features/6/geometry) — use a point with a radius, a polygon or a multipolygon
     line 8: error geometry_unsupported: `point` is no geometry type (at /features/7/geometry/type) — use a Point with a radius, a Polygon or a MultiPolygon; capitals count
     line 9: error geometry_missing: there is no geometry (at /features/8/geometry) — draw a point or polygon for it, or leave it out
     line 10: error radius_missing: a point needs a radius, and there is none (at /features/9/properties) — add a column or property `radius` in metres, or pass a radius for all with `radius=`

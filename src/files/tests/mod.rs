@@ -9,10 +9,10 @@ mod nasty;
 mod peers;
 mod track;
 
-use std::path::PathBuf;
+use std::{io::Cursor, path::PathBuf};
 
-use super::{FileError, Format, ReadOptions, Reading, read};
-use crate::domain::ids::SetName;
+use super::{FileError, Format, ReadOptions, Reading};
+use crate::domain::{geofence::Geofence, ids::SetName};
 
 /// The folder of real data (`BECKON_DATA`, else `../shared/data` beside the project). Where it is absent the test
 /// says so and has to return.
@@ -37,7 +37,31 @@ fn with_radius(radius_m: f64) -> ReadOptions {
     }
 }
 
-fn read_text(format: Format, text: &str, options: &ReadOptions) -> Result<Reading, FileError> {
+/// A reading with the geofences that it handed out.
+#[derive(Debug)]
+struct ReadFile {
+    reading: Reading,
+    geofences: Vec<Geofence>,
+}
+
+impl std::ops::Deref for ReadFile {
+    type Target = Reading;
+    fn deref(&self) -> &Reading {
+        &self.reading
+    }
+}
+
+fn read(bytes: &[u8], format: Format, options: &ReadOptions) -> Result<ReadFile, FileError> {
+    let mut geofences = Vec::new();
+    let reading = super::read(Cursor::new(bytes), format, options, &mut |geofence| {
+        geofences.push(geofence);
+        Ok(())
+    })?;
+    assert_eq!(reading.accepted, geofences.len() as u64);
+    Ok(ReadFile { reading, geofences })
+}
+
+fn read_text(format: Format, text: &str, options: &ReadOptions) -> Result<ReadFile, FileError> {
     read(text.as_bytes(), format, options)
 }
 
@@ -47,7 +71,7 @@ fn findings(reading: &Reading) -> String {
     lines.join("\n")
 }
 
-fn ids(reading: &Reading) -> Vec<String> {
+fn ids(reading: &ReadFile) -> Vec<String> {
     reading
         .geofences
         .iter()

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{data, with_radius};
-use crate::files::{Format, Limits, ReadOptions, read};
+use super::{data, read, with_radius};
+use crate::files::{Format, Limits, ReadOptions};
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
