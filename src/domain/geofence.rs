@@ -40,6 +40,23 @@ pub struct Geofence {
     pub metadata: Map<String, Value>,
 }
 
+impl Geofence {
+    /// An enabled geofence of the set for single ones with nothing but an identity and a shape.
+    pub fn new(id: GeofenceId, shape: Shape) -> Self {
+        Self {
+            id,
+            set: SetName::singles(),
+            description: None,
+            shape,
+            enabled: true,
+            brand: None,
+            beacons: Vec::new(),
+            codes: Vec::new(),
+            metadata: Map::new(),
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }

@@ -115,6 +115,13 @@ text_ids! {
     PushToken: PUSH_TOKEN_BYTES_MAX,
 }
 
+impl SetName {
+    /// The set of geofences that came one by one, without a file.
+    pub fn singles() -> Self {
+        Self(Arc::from("singles"))
+    }
+}
+
 impl CauseId {
     /// 64-bit fingerprint kept in the record's ring of recent inputs (FNV-1a, stable for ever).
     pub fn fingerprint(&self) -> u64 {

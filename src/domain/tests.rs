@@ -39,7 +39,7 @@ fn beacon(minor: u16) -> BeaconId {
 /// Three places along a street: two overlap, the third stands alone; each has a beacon and a code.
 fn places() -> Places {
     Places::build((0..3u16).map(|number| {
-        Geofence {
+        Arc::new(Geofence {
             id: GeofenceId {
                 tag: Tag::new("shop").expect("a tag"),
                 external_id: ExternalId::new(number.to_string()).expect("an id"),
@@ -56,7 +56,7 @@ fn places() -> Places {
             beacons: vec![beacon(number)],
             codes: vec![format!("code-{number}")],
             metadata: serde_json::Map::new(),
-        }
+        })
     }))
 }
 

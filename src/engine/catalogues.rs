@@ -68,7 +68,7 @@ impl Catalogues {
         match half {
             Half::Places => {
                 let geofences = self.store.load_geofences(workspace).await?;
-                let places = tokio::task::spawn_blocking(move || Places::build(geofences))
+                let places = tokio::task::spawn_blocking(move || Places::build(geofences.into_iter().map(Arc::new)))
                     .await
                     .map_err(|error| StoreError::Unavailable(error.to_string()))?;
                 catalogue.places = Arc::new(places);

@@ -55,7 +55,7 @@ pub fn regions_for(places: &Places, at: Position, platform: Option<Platform>) ->
     } - 1;
     let mut regions = Vec::new();
     let mut resync_m = RESYNC_RADIUS_MAX_M;
-    for (place, inside_m) in places.index().nearest(at, most + 1) {
+    for (place, inside_m) in places.nearest(at, most + 1) {
         let geofence = places.get(place);
         if regions.len() + 1 + geofence.beacons.len() > most {
             resync_m = (-inside_m).clamp(RESYNC_RADIUS_MIN_M, RESYNC_RADIUS_MAX_M);

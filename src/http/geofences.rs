@@ -180,7 +180,7 @@ async fn context(app: web::Data<App>, caller: Caller, request: HttpRequest) -> R
     let at = query::<PointQuery>(&request)?.position()?;
     let catalogue = app.engine.catalogues.of(&caller.workspace);
     let mut found = Vec::new();
-    catalogue.places.index().containing(at, &mut found);
+    catalogue.places.containing(at, &mut found);
     let geofences: Vec<Value> = found
         .into_iter()
         .map(|place| {

@@ -1,0 +1,146 @@
+//! Single edits on top of packed geofences against packing everything anew.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::prelude::*;
+
+use super::{Edit, Places};
+use crate::{
+    domain::{
+        checkin::{BeaconId, BeaconSighting, CheckIn},
+        geofence::Geofence,
+        ids::{CauseId, DeviceId, ExternalId, GeofenceId, SetName, Tag},
+        time::Timestamp,
+    },
+    geo::{Position, Shape},
+};
+
+fn id(number: u8) -> GeofenceId {
+    GeofenceId {
+        tag: Tag::new("shop").unwrap(),
+        external_id: ExternalId::new(number.to_string()).unwrap(),
+    }
+}
+
+fn beacon(number: u8) -> BeaconId {
+    BeaconId::Eddystone {
+        namespace: [number; 10],
+        instance: [0; 6],
+    }
+}
+
+fn geofence(number: u8, set: &str, east: u8, enabled: bool) -> Arc<Geofence> {
+    let center = Position::new(46.0, f64::from(east) * 0.001).unwrap();
+    Arc::new(Geofence {
+        set: SetName::new(set).unwrap(),
+        enabled,
+        beacons: vec![beacon(east % 3)],
+        codes: vec![format!("code-{}", east % 3)],
+        ..Geofence::new(id(number), Shape::circle(center, 100.0).unwrap())
+    })
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let edit = (0..12_u8, 0..8_u8, 0..4_u8).prop_map(|(number, east, kind)| match kind {
+        0 => Edit::Remove(id(number)),
+        kind => Edit::Put(geofence(number, "b", east, kind != 1)),
+    });
+    prop::collection::vec(edit, 0..30)
+}
+
+fn base() -> impl Strategy<Value = Vec<Arc<Geofence>>> {
+    let one = (0..12_u8, 0..8_u8, prop::bool::weighted(0.8));
+    prop::collection::vec(one, 0..20).prop_map(|all| {
+        let mut by_id = BTreeMap::new();
+        for (number, east, enabled) in all {
+            by_id.insert(number, geofence(number, "b", east, enabled));
+        }
+        by_id.into_values().collect()
+    })
+}
+
+fn ids(places: &Places, found: impl IntoIterator<Item = u32>) -> Vec<GeofenceId> {
+    let mut ids: Vec<GeofenceId> = found.into_iter().map(|place| places.get(place).id.clone()).collect();
+    ids.sort();
+    ids
+}
+
+fn check_in(east: u8) -> CheckIn {
+    CheckIn {
+        id: CauseId::new("c").unwrap(),
+        device: DeviceId::new("d").unwrap(),
+        at: Timestamp(0),
+        location: None,
+        beacons: Some(vec![BeaconSighting {
+            id: beacon(east % 3),
+            rssi_dbm: None,
+        }]),
+        code: Some(format!("code-{}", east % 3)),
+        regions: false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn edits_on_top_are_the_same_as_packing_anew(base in base(), edits in edits()) {
+        let mut places = Places::build(base.iter().cloned());
+        let mut content: BTreeMap<GeofenceId, Arc<Geofence>> =
+            base.into_iter().map(|geofence| (geofence.id.clone(), geofence)).collect();
+        for edit in edits {
+            match &edit {
+                Edit::Put(geofence) => content.insert(geofence.id.clone(), Arc::clone(geofence)),
+                Edit::Remove(id) => content.remove(id),
+            };
+            places = places.with_edit(edit);
+        }
+        for places in [&places, &places.repacked()] {
+            let packed = Places::build(content.values().cloned());
+            prop_assert_eq!(places.len(), packed.len());
+            prop_assert_eq!(places.iter().count(), content.len());
+            for number in 0..12 {
+                prop_assert_eq!(places.lookup(&id(number)), content.get(&id(number)).map(AsRef::as_ref));
+                prop_assert_eq!(places.find(&id(number)).is_some(), packed.find(&id(number)).is_some());
+            }
+            for east in 0..8 {
+                let at = Position::new(46.0, f64::from(east) * 0.001).unwrap();
+                let (mut found, mut expected) = (Vec::new(), Vec::new());
+                places.containing(at, &mut found);
+                packed.containing(at, &mut expected);
+                prop_assert_eq!(ids(places, found), ids(&packed, expected));
+                let metres = |places: &Places| -> Vec<f64> {
+                    places.nearest(at, 5).into_iter().map(|(_, inside_m)| inside_m).collect()
+                };
+                prop_assert_eq!(metres(places), metres(&packed));
+                let matched = |places: &Places| {
+                    ids(places, places.matching(&check_in(east)).into_iter().map(|seen| seen.place))
+                };
+                prop_assert_eq!(matched(places), matched(&packed));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_geofence_that_another_set_hides_comes_back_when_that_set_goes() {
+    let [a, b] = ["a", "b"].map(|name| SetName::new(name).unwrap());
+    let both = Places::default()
+        .with_set(&b, vec![geofence(1, "b", 2, true)])
+        .with_set(&a, vec![geofence(1, "a", 1, true)]);
+    assert_eq!((both.len(), both.lookup(&id(1)).map(|found| &found.set)), (1, Some(&b)));
+    let rest = both.with_set(&b, Vec::new());
+    assert_eq!((rest.len(), rest.lookup(&id(1)).map(|found| &found.set)), (1, Some(&a)));
+}
+
+#[test]
+fn a_set_that_is_replaced_takes_its_edits_along_and_no_others() {
+    let [a, b] = ["a", "b"].map(|name| SetName::new(name).unwrap());
+    let places = Places::default()
+        .with_set(&a, vec![geofence(1, "a", 1, true)])
+        .with_edit(Edit::Put(geofence(2, "a", 2, true)))
+        .with_edit(Edit::Put(geofence(3, "b", 3, true)))
+        .with_set(&a, vec![geofence(4, "a", 4, true)]);
+    let mut left: Vec<&GeofenceId> = places.iter().map(|geofence| &geofence.id).collect();
+    left.sort();
+    assert_eq!(left, [&id(3), &id(4)]);
+    assert_eq!(places.with_set(&b, Vec::new()).len(), 1);
+}
