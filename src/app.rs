@@ -16,7 +16,7 @@ use crate::{
         dispatch::Dispatcher,
         ports::{Clock, Role, StoreError},
     },
-    http::{self, App, Lifecycle, auth::Authority},
+    http::{self, App, Lifecycle, auth::Authority, uploads::Uploads},
     metrics::Metrics,
     push::{Providers, SetupError},
     store::{self, OpenError},
@@ -115,6 +115,7 @@ impl Server {
             store.clone(),
             Arc::clone(&clock),
             config.presence_rules(),
+            config.geofences.versions_kept,
             config.store.cached_records_max,
             Arc::new(Metrics::default()),
         ));
@@ -126,6 +127,7 @@ impl Server {
             engine: Arc::clone(&engine),
             authority,
             limits: config.http_limits(),
+            uploads: Uploads::new(config.upload_dir(), config.geofences.uploads_max),
             lifecycle: Arc::clone(&lifecycle),
             providers: provider_states,
         });

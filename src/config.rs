@@ -1,6 +1,9 @@
 //! Settings: typed sections over the commented defaults in `config/default.toml`. A key that nobody knows fails the start.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use config::{Environment, File, FileFormat};
 use secrecy::SecretString;
@@ -24,6 +27,8 @@ pub struct Config {
     pub http: HttpSection,
     /// Where everything is kept.
     pub store: StoreSection,
+    /// Files and versions of geofences.
+    pub geofences: GeofencesSection,
     /// How long evidence holds.
     pub presence: PresenceSection,
     /// From the outbox to the providers.
@@ -46,8 +51,6 @@ pub struct HttpSection {
     pub workers: usize,
     /// Largest JSON body.
     pub body_bytes_max: usize,
-    /// Largest geofence file.
-    pub file_bytes_max: usize,
     /// Most check-ins in one request.
     pub check_ins_max: usize,
     /// How far ahead a check-in's time may be.
@@ -62,6 +65,20 @@ pub struct StoreSection {
     pub url: String,
     /// Records kept in memory.
     pub cached_records_max: usize,
+}
+
+/// `[geofences]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeofencesSection {
+    /// Largest file.
+    pub file_bytes_max: u64,
+    /// Uploads under way at once.
+    pub uploads_max: usize,
+    /// Where a file is kept while it is read; empty: where the system keeps temporary files.
+    pub upload_dir: String,
+    /// Versions of a set.
+    pub versions_kept: u32,
 }
 
 /// `[presence]`
@@ -209,6 +226,9 @@ impl Config {
         if self.dispatch.in_flight_max == 0 || self.dispatch.lease_rows_max == 0 {
             return wrong("dispatch.in_flight_max and lease_rows_max", "must be at least 1");
         }
+        if self.geofences.versions_kept == 0 || self.geofences.uploads_max == 0 {
+            return wrong("geofences.versions_kept and uploads_max", "must be at least 1");
+        }
         if self.http.check_ins_max == 0 || self.http.body_bytes_max == 0 {
             return wrong("http.check_ins_max and body_bytes_max", "must be at least 1");
         }
@@ -219,9 +239,18 @@ impl Config {
     pub fn http_limits(&self) -> HttpLimits {
         HttpLimits {
             body_bytes_max: self.http.body_bytes_max,
-            file_bytes_max: self.http.file_bytes_max,
+            file_bytes_max: self.geofences.file_bytes_max,
             check_ins_max: self.http.check_ins_max,
             future_max: self.http.future_max,
+        }
+    }
+
+    /// Where uploads wait to be read.
+    pub fn upload_dir(&self) -> PathBuf {
+        if self.geofences.upload_dir.is_empty() {
+            std::env::temp_dir()
+        } else {
+            PathBuf::from(&self.geofences.upload_dir)
         }
     }
 

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod delivery;
 pub mod event;
 pub mod geofence;
+pub mod geofence_pack;
 pub mod ids;
 pub mod json_reader;
 pub mod message;

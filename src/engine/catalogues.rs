@@ -1,30 +1,50 @@
 //! Each workspace's catalogue in memory: immutable snapshots behind a pointer, so that a reader never sees half of two.
+//!
+//! Whoever changes geofences first makes the change durable, then swaps the snapshot, both under one lock, so that the
+//! memory never says other than the store. Packing a large set takes a second, so it happens beside that lock: single
+//! edits made meanwhile are laid on top of what was packed. The one who swaps frees the old snapshot, never a reader
+//! who happens to be last: freeing a million geofences takes longer than a check-in may.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::ports::{ControlStore, StoreError};
+use super::ports::{ControlStore, StoreError, StoredEdit};
 use crate::domain::{
-    catalogue::{Campaigns, Catalogue, Places},
-    ids::WorkspaceId,
+    catalogue::{Campaigns, Catalogue, Edit, Places},
+    geofence::Geofence,
+    geofence_pack::{PackError, Unpacker},
+    ids::{GeofenceId, SetName, WorkspaceId},
+    time::Timestamp,
 };
+
+/// Single edits are packed with the rest when there are more than this.
+const EDITS_MAX: usize = 256;
 
 /// Catalogues of all workspaces.
 pub struct Catalogues {
     store: Arc<dyn ControlStore>,
     current: ArcSwap<HashMap<WorkspaceId, Arc<Catalogue>>>,
-    reloading: Mutex<()>,
+    /// Held while a change is made durable and shown.
+    changing: Mutex<()>,
+    /// Held while geofences are packed: one workspace at a time.
+    packing: Mutex<()>,
 }
 
-/// Which half of a catalogue to read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Half {
-    /// Geofences.
-    Places,
-    /// Campaigns.
-    Campaigns,
+/// The right to pack; see [`Catalogues::begin_packing`].
+pub struct Packing<'a> {
+    _one_at_a_time: MutexGuard<'a, ()>,
+}
+
+impl From<PackError> for StoreError {
+    fn from(error: PackError) -> Self {
+        Self::Damaged(error.to_string())
+    }
 }
 
 impl Catalogues {
@@ -33,7 +53,8 @@ impl Catalogues {
         Self {
             store,
             current: ArcSwap::default(),
-            reloading: Mutex::new(()),
+            changing: Mutex::new(()),
+            packing: Mutex::new(()),
         }
     }
 
@@ -54,35 +75,172 @@ impl Catalogues {
     /// Reads every workspace from the store.
     pub async fn load_all(&self) -> Result<(), StoreError> {
         for workspace in self.store.workspaces().await? {
-            self.reload(&workspace, Half::Places).await?;
-            self.reload(&workspace, Half::Campaigns).await?;
+            let mut all = Vec::new();
+            for summary in self.store.list_sets(&workspace).await? {
+                all.extend(self.load_version(&workspace, &summary.set, summary.version).await?);
+            }
+            apply(self.store.load_edits(&workspace).await?, &mut all)?;
+            let places = pack(move || Places::build(all)).await?;
+            let _changing = self.changing.lock().await;
+            self.show_places(&workspace, places);
+        }
+        for workspace in self.store.workspaces().await? {
+            self.reload_campaigns(&workspace).await?;
         }
         Ok(())
     }
 
-    /// Reads one half of one workspace from the store and makes it current. One at a time, so that an older read never
-    /// replaces a newer one.
-    pub async fn reload(&self, workspace: &WorkspaceId, half: Half) -> Result<(), StoreError> {
-        let _one_at_a_time = self.reloading.lock().await;
-        let mut catalogue = Catalogue::clone(&self.of(workspace));
-        match half {
-            Half::Places => {
-                let geofences = self.store.load_geofences(workspace).await?;
-                let places = tokio::task::spawn_blocking(move || Places::build(geofences.into_iter().map(Arc::new)))
-                    .await
-                    .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-                catalogue.places = Arc::new(places);
-            }
-            Half::Campaigns => {
-                let campaigns = self.store.load_campaigns(workspace).await?;
-                catalogue.campaigns = Arc::new(Campaigns::build(
-                    campaigns.into_iter().map(|(campaign, _)| Arc::new(campaign)),
-                ));
-            }
+    /// Reads the content of a set's version.
+    pub async fn load_version(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        version: u32,
+    ) -> Result<Vec<Arc<Geofence>>, StoreError> {
+        let (mut unpacker, mut all) = (Unpacker::new(set.clone()), Vec::new());
+        for number in 0.. {
+            let Some(part) = self.store.load_part(workspace, set, version, number).await? else {
+                break;
+            };
+            (unpacker, all) = tokio::task::spawn_blocking(move || {
+                unpacker.unpack(&part, |geofence| all.push(Arc::new(geofence)))?;
+                Ok::<_, PackError>((unpacker, all))
+            })
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))??;
         }
-        let mut all = HashMap::clone(&self.current.load());
-        all.insert(workspace.clone(), Arc::new(catalogue));
-        self.current.store(Arc::new(all));
+        Ok(all)
+    }
+
+    /// Reads the workspace's campaigns from the store and makes them current.
+    pub async fn reload_campaigns(&self, workspace: &WorkspaceId) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        let campaigns = self.store.load_campaigns(workspace).await?;
+        let campaigns = campaigns.into_iter().map(|(campaign, _)| Arc::new(campaign));
+        let catalogue = Catalogue {
+            campaigns: Arc::new(Campaigns::build(campaigns)),
+            ..Catalogue::clone(&self.of(workspace))
+        };
+        self.show(workspace, catalogue);
         Ok(())
     }
+
+    /// Waits until nobody else packs.
+    pub async fn begin_packing(&self) -> Packing<'_> {
+        Packing {
+            _one_at_a_time: self.packing.lock().await,
+        }
+    }
+
+    /// Gives a set another content: `make_durable` writes it to the store, then it is packed and shown.
+    pub async fn replace_set<T>(
+        &self,
+        _packing: &Packing<'_>,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        content: Vec<Arc<Geofence>>,
+        make_durable: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let (done, before) = {
+            let _changing = self.changing.lock().await;
+            (make_durable.await?, Arc::clone(&self.of(workspace).places))
+        };
+        let (base, set) = (Arc::clone(&before), set.clone());
+        let packed = pack(move || base.with_set(&set, content)).await?;
+        self.show_packed(workspace, &before, packed).await;
+        Ok(done)
+    }
+
+    /// Makes one edit durable and shows it. `decide` gets the current geofences and says what to keep and what to show;
+    /// `None` changes nothing.
+    pub async fn edit<T>(
+        self: &Arc<Self>,
+        workspace: &WorkspaceId,
+        at: Timestamp,
+        decide: impl FnOnce(&Places) -> Result<(Option<(StoredEdit, Edit)>, T), StoreError>,
+    ) -> Result<T, StoreError> {
+        let _changing = self.changing.lock().await;
+        let places = Arc::clone(&self.of(workspace).places);
+        let (edit, answer) = decide(&places)?;
+        let Some((stored, edit)) = edit else { return Ok(answer) };
+        self.store.put_edit(workspace, &stored, at).await?;
+        let edited = places.with_edit(edit);
+        if edited.edits().len() > EDITS_MAX {
+            let (catalogues, workspace) = (Arc::clone(self), workspace.clone());
+            tokio::spawn(async move { catalogues.repack(&workspace).await });
+        }
+        self.show_places(workspace, edited);
+        Ok(answer)
+    }
+
+    /// Packs single edits with the rest.
+    async fn repack(&self, workspace: &WorkspaceId) {
+        let _packing = self.begin_packing().await;
+        let before = Arc::clone(&self.of(workspace).places);
+        if before.edits().len() <= EDITS_MAX {
+            return;
+        }
+        let base = Arc::clone(&before);
+        match pack(move || base.repacked()).await {
+            Ok(packed) => self.show_packed(workspace, &before, packed).await,
+            Err(error) => tracing::error!(%error, "single edits were not packed; lookups get slower with each"),
+        }
+    }
+
+    /// Shows what was made of `before`, with the edits made since.
+    async fn show_packed(&self, workspace: &WorkspaceId, before: &Places, packed: Places) {
+        let _changing = self.changing.lock().await;
+        let since = self.of(workspace).places.edits_since(before);
+        let places = since.into_iter().fold(packed, |places, edit| places.with_edit(edit));
+        self.show_places(workspace, places);
+    }
+
+    fn show_places(&self, workspace: &WorkspaceId, places: Places) {
+        let catalogue = Catalogue {
+            places: Arc::new(places),
+            ..Catalogue::clone(&self.of(workspace))
+        };
+        self.show(workspace, catalogue);
+    }
+
+    fn show(&self, workspace: &WorkspaceId, catalogue: Catalogue) {
+        let mut all = HashMap::clone(&self.current.load());
+        all.insert(workspace.clone(), Arc::new(catalogue));
+        let places = Arc::clone(&self.of(workspace).places);
+        self.current.store(Arc::new(all));
+        free_later(places);
+    }
+}
+
+/// Frees a snapshot when no reader has it any more, beside the readers.
+fn free_later(old: Arc<Places>) {
+    /// Readers hold a snapshot for milliseconds.
+    const PAUSE: Duration = Duration::from_millis(20);
+    tokio::spawn(async move {
+        while Arc::strong_count(&old) > 1 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        tokio::task::spawn_blocking(move || drop(old)).await
+    });
+}
+
+/// Lays stored edits on the content of the sets' versions.
+fn apply(edits: Vec<StoredEdit>, all: &mut Vec<Arc<Geofence>>) -> Result<(), StoreError> {
+    let edited: HashSet<(&SetName, &GeofenceId)> = edits.iter().map(|edit| (&edit.set, &edit.id)).collect();
+    all.retain(|geofence| !edited.contains(&(&geofence.set, &geofence.id)));
+    for StoredEdit { set, pack, .. } in &edits {
+        if let Some(pack) = pack {
+            Unpacker::new(set.clone()).unpack(pack, |geofence| all.push(Arc::new(geofence)))?;
+        }
+    }
+    // The order of the sets decides which of two with one identity counts.
+    all.sort_by(|a, b| a.set.cmp(&b.set));
+    Ok(())
+}
+
+/// Does heavy work away from the async threads.
+async fn pack(work: impl FnOnce() -> Places + Send + 'static) -> Result<Places, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))
 }

@@ -1,26 +1,47 @@
 //! Uploaded geofence files: read, compared with what is live, and made live as a whole or not at all.
+//!
+//! The file is read once, as a stream: each good geofence is compared, packed into the parts that the store keeps, and
+//! held for the snapshot to come. Nobody sees the parts before the upload is finished.
 
-use std::io::Cursor;
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, BufReader},
+    sync::Arc,
+};
 
-use super::{Engine, EngineError, catalogues::Half, ports::StoreError};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{
+    Engine, EngineError,
+    ports::{FinishedUpload, SetVersion, StoreError},
+};
 use crate::{
     domain::{
+        catalogue::Places,
         geofence::Geofence,
-        ids::{SetName, WorkspaceId},
+        geofence_pack::Packer,
+        ids::{SetName, Tag, WorkspaceId},
     },
-    files::{self, Diff, FileError, Format, ReadOptions, Reading},
+    files::{self, Diff, Differ, FileError, Format, ReadOptions, Reading},
 };
+
+/// A part is closed when it is at least so long: one write of it must not keep check-ins waiting.
+const PART_BYTES: usize = 256 * 1024;
+/// Parts that wait to be written while the file is read on.
+const PARTS_WAITING_MAX: usize = 8;
+/// The file is read in pieces of this length.
+const READ_BYTES: usize = 128 * 1024;
 
 /// What an upload came to.
 #[derive(Debug)]
 pub struct Upload {
     /// What was read, with findings.
     pub reading: Reading,
-    /// The good geofences.
-    pub geofences: Vec<Geofence>,
-    /// How it differs from what is live.
+    /// How it differs from what was live.
     pub diff: Diff,
-    /// The set's version now; `None` when nothing was changed.
+    /// The set's version now; `None` when nothing was to be changed.
     pub version: Option<u32>,
 }
 
@@ -50,66 +71,193 @@ impl From<StoreError> for UploadError {
     }
 }
 
+/// A version that was made live again.
+#[derive(Debug)]
+pub struct Activation {
+    /// Which.
+    pub version: u32,
+    /// How it differs from what was live.
+    pub diff: Diff,
+}
+
 impl Engine {
-    /// Reads a file and makes it the set's content. With rejected features and without `allow_partial` nothing changes.
+    /// Reads a file and makes it the set's content. With rejected features and without `allow_partial` nothing changes;
+    /// a file that would change nothing makes no new version.
     pub async fn upload_set(
         &self,
         workspace: &WorkspaceId,
-        body: bytes::Bytes,
+        file: File,
         format: Format,
         options: ReadOptions,
         mode: UploadMode,
     ) -> Result<Upload, UploadError> {
         let set = options.set.clone();
-        let live = self.store.control.load_set(workspace, &set).await?.unwrap_or_default();
-        let (reading, geofences, diff) = tokio::task::spawn_blocking(move || {
-            let mut geofences = Vec::new();
-            let reading = files::read(Cursor::new(body), format, &options, &mut |geofence| {
-                geofences.push(geofence);
-                Ok(())
-            })?;
-            let diff = files::diff(&live, &geofences);
-            Ok::<_, FileError>((reading, geofences, diff))
-        })
-        .await
-        .map_err(|error| StoreError::Unavailable(error.to_string()))??;
-        let refused = reading.rejected > 0 && !mode.allow_partial;
-        if mode.dry_run || refused {
-            return Ok(Upload {
-                reading,
-                geofences,
-                diff,
-                version: None,
-            });
+        let upload = Uuid::new_v4();
+        let read = self
+            .read_and_stage(workspace, upload, file, format, options, mode)
+            .await;
+        let ReadFile { reading, diff, content } = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.store.control.discard_upload(upload).await?;
+                return Err(error);
+            }
+        };
+        if mode.dry_run || (reading.rejected > 0 && !mode.allow_partial) {
+            self.store.control.discard_upload(upload).await?;
+            let version = None;
+            return Ok(Upload { reading, diff, version });
         }
-        let version = self.replace_set(workspace, &set, geofences.clone()).await?;
-        Ok(Upload {
-            reading,
-            geofences,
-            diff,
-            version: Some(version),
-        })
+        let live = self.live_version(workspace, &set).await?;
+        if live > 0 && diff.changes() == 0 {
+            self.store.control.discard_upload(upload).await?;
+            let version = Some(live);
+            return Ok(Upload { reading, diff, version });
+        }
+        let finished = FinishedUpload {
+            upload,
+            count: content.len() as u64,
+            at: self.clock.now(),
+        };
+        let packing = self.catalogues.begin_packing().await;
+        let finish = self
+            .store
+            .control
+            .finish_upload(workspace, &set, finished, self.versions_kept);
+        let version = self
+            .catalogues
+            .replace_set(&packing, workspace, &set, content, finish)
+            .await?;
+        tracing::info!(%set, version, count = finished.count, "a geofence set is live");
+        let version = Some(version);
+        Ok(Upload { reading, diff, version })
     }
 
-    async fn replace_set(
+    async fn read_and_stage(
+        &self,
+        workspace: &WorkspaceId,
+        upload: Uuid,
+        file: File,
+        format: Format,
+        options: ReadOptions,
+        mode: UploadMode,
+    ) -> Result<ReadFile, UploadError> {
+        let places = Arc::clone(&self.catalogues.of(workspace).places);
+        let (send, mut parts) = mpsc::channel(PARTS_WAITING_MAX);
+        let reading = tokio::task::spawn_blocking(move || {
+            let parts = (!mode.dry_run).then_some(send);
+            read(file, format, &options, &places, parts)
+        });
+        for number in 0.. {
+            let Some(part) = parts.recv().await else { break };
+            // With the receiver the reading ends, too.
+            self.store.control.put_part(upload, number, part).await?;
+        }
+        reading
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?
+            .map_err(UploadError::from)
+    }
+
+    /// The version that is live; 0 when the set has none.
+    async fn live_version(&self, workspace: &WorkspaceId, set: &SetName) -> Result<u32, StoreError> {
+        let versions = self.store.control.set_versions(workspace, set).await?;
+        Ok(versions
+            .iter()
+            .find(|version| version.live)
+            .map_or(0, |live| live.version))
+    }
+
+    /// The kept versions of a set, newest first; none when there is no such set.
+    pub async fn set_versions(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Vec<SetVersion>, EngineError> {
+        Ok(self.store.control.set_versions(workspace, set).await?)
+    }
+
+    /// Makes a kept version live again as it was uploaded, without the single edits made since. `None` when it isn't kept.
+    pub async fn activate_version(
         &self,
         workspace: &WorkspaceId,
         set: &SetName,
-        geofences: Vec<Geofence>,
-    ) -> Result<u32, EngineError> {
-        let version = self
+        version: u32,
+    ) -> Result<Option<Activation>, EngineError> {
+        let packing = self.catalogues.begin_packing().await;
+        let kept = self.store.control.set_versions(workspace, set).await?;
+        if !kept.iter().any(|kept| kept.version == version) {
+            return Ok(None);
+        }
+        let content = self.catalogues.load_version(workspace, set, version).await?;
+        let mut differ = Differ::new(self.catalogues.of(workspace).places.of_set(set));
+        let (diff, content) = tokio::task::spawn_blocking(move || {
+            for geofence in &content {
+                differ.see(geofence);
+            }
+            (differ.finish(), content)
+        })
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let activate = self
             .store
             .control
-            .put_set(workspace, set, geofences, self.clock.now())
+            .activate_version(workspace, set, version, self.clock.now());
+        self.catalogues
+            .replace_set(&packing, workspace, set, content, activate)
             .await?;
-        self.catalogues.reload(workspace, Half::Places).await?;
-        Ok(version)
+        tracing::info!(%set, version, "an earlier version of a geofence set is live again");
+        Ok(Some(Activation { version, diff }))
     }
 
-    /// Removes a set; false when there was none. Who is inside one of its geofences leaves it at the next check-in.
+    /// Removes a set with all its versions; false when there was none. Who is inside one of its geofences leaves it at
+    /// the next check-in.
     pub async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, EngineError> {
-        let deleted = self.store.control.delete_set(workspace, set).await?;
-        self.catalogues.reload(workspace, Half::Places).await?;
-        Ok(deleted)
+        let packing = self.catalogues.begin_packing().await;
+        let delete = self.store.control.delete_set(workspace, set);
+        Ok(self
+            .catalogues
+            .replace_set(&packing, workspace, set, Vec::new(), delete)
+            .await?)
     }
+}
+
+/// A file that was read to its end.
+struct ReadFile {
+    reading: Reading,
+    diff: Diff,
+    content: Vec<Arc<Geofence>>,
+}
+
+/// Reads, compares and packs. Without `parts` nothing is kept.
+fn read(
+    file: File,
+    format: Format,
+    options: &ReadOptions,
+    places: &Places,
+    parts: Option<mpsc::Sender<Vec<u8>>>,
+) -> Result<ReadFile, FileError> {
+    let mut differ = Differ::new(places.of_set(&options.set));
+    let (mut packer, mut content, mut tags) = (Packer::default(), Vec::new(), HashSet::<Tag>::new());
+    let send = |packer: &mut Packer| match &parts {
+        Some(parts) => parts.blocking_send(packer.take()).map_err(io::Error::other),
+        None => Ok(()),
+    };
+    let input = BufReader::with_capacity(READ_BYTES, file);
+    let reading = files::read(input, format, options, &mut |mut geofence| {
+        match tags.get(&geofence.id.tag) {
+            Some(tag) => geofence.id.tag = tag.clone(),
+            None => drop(tags.insert(geofence.id.tag.clone())),
+        }
+        differ.see(&geofence);
+        if parts.is_some() {
+            packer.push(&geofence).map_err(io::Error::other)?;
+            content.push(Arc::new(geofence));
+            if packer.bytes() >= PART_BYTES {
+                send(&mut packer)?;
+            }
+        }
+        Ok(())
+    })?;
+    if packer.count() > 0 {
+        send(&mut packer).map_err(FileError::NotTaken)?;
+    }
+    let diff = differ.finish();
+    Ok(ReadFile { reading, diff, content })
 }

@@ -10,6 +10,7 @@ pub mod catalogues;
 pub mod customers;
 pub mod dispatch;
 pub mod geofence_sets;
+pub mod geofences;
 pub mod ingest;
 mod look_again;
 pub mod outside_events;
@@ -29,11 +30,13 @@ pub struct Engine {
     /// The only clock.
     pub clock: Arc<dyn Clock>,
     /// Geofences and campaigns in memory.
-    pub catalogues: Catalogues,
+    pub catalogues: Arc<Catalogues>,
     /// Records, by way of a cache.
     pub records: Records,
     /// How long evidence holds.
     pub presence: PresenceRules,
+    /// Versions of a geofence set that can be made live again.
+    pub versions_kept: u32,
     /// Counters.
     pub metrics: SharedMetrics,
     /// Rings when the outbox has got a row.
@@ -62,16 +65,18 @@ impl Engine {
         store: Store,
         clock: Arc<dyn Clock>,
         presence: PresenceRules,
+        versions_kept: u32,
         cached_records_max: usize,
         metrics: SharedMetrics,
     ) -> Self {
         let records = Records::new(Arc::clone(&store.hot), cached_records_max, Arc::clone(&metrics));
         Self {
-            catalogues: Catalogues::new(Arc::clone(&store.control)),
+            catalogues: Arc::new(Catalogues::new(Arc::clone(&store.control))),
             store,
             clock,
             records,
             presence,
+            versions_kept,
             metrics,
             outbox_filled: Arc::new(Notify::new()),
             event_arrived: Arc::new(Notify::new()),

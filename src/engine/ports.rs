@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::domain::{
     campaign::Campaign,
     delivery::{Delivery, DeliveryState, Outcome, Push},
     event::{Event, Fact, OutsideEvent},
-    geofence::Geofence,
-    ids::{CampaignId, CauseId, DeliveryId, DeviceId, SetName, SubjectId, Topic, UserId, WorkspaceId},
+    ids::{CampaignId, CauseId, DeliveryId, DeviceId, GeofenceId, SetName, SubjectId, Topic, UserId, WorkspaceId},
     time::Timestamp,
 };
 
@@ -279,17 +279,50 @@ pub struct ApiKey {
     pub created_at: Timestamp,
 }
 
-/// A geofence set as lists show it.
+/// A geofence set as it is live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetSummary {
     /// Its name.
     pub set: SetName,
-    /// Counted up at each upload.
+    /// The version that is live; 0 for a set that holds only single geofences.
     pub version: u32,
-    /// How many geofences.
-    pub count: u64,
-    /// When it was uploaded.
+    /// When its content was uploaded, made live again or edited last.
     pub updated_at: Timestamp,
+}
+
+/// One kept version of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetVersion {
+    /// Its number, from 1.
+    pub version: u32,
+    /// How many geofences were uploaded.
+    pub count: u64,
+    /// When.
+    pub created_at: Timestamp,
+    /// Whether it is the one that counts.
+    pub live: bool,
+}
+
+/// An upload that has all its parts, to be made a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FinishedUpload {
+    /// Its name.
+    pub upload: Uuid,
+    /// How many geofences its parts hold.
+    pub count: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A change of one geofence on top of its set's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEdit {
+    /// The set that it belongs to.
+    pub set: SetName,
+    /// Which geofence.
+    pub id: GeofenceId,
+    /// A pack with the geofence; `None`: it is removed.
+    pub pack: Option<Vec<u8>>,
 }
 
 /// Catalogue and keys: what people change now and then.
@@ -297,22 +330,45 @@ pub struct SetSummary {
 pub trait ControlStore: Send + Sync {
     /// Every workspace that holds anything.
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
-    /// The geofences of every set.
-    async fn load_geofences(&self, workspace: &WorkspaceId) -> Result<Vec<Geofence>, StoreError>;
-    /// The geofences of one set; `None` when there is no such set.
-    async fn load_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Option<Vec<Geofence>>, StoreError>;
-    /// Lists the sets.
+    /// Lists the sets that have a version or edits, by name.
     async fn list_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError>;
-    /// Replaces a set as a whole; its new version.
-    async fn put_set(
+    /// The kept versions of a set, newest first; none when there is no such set.
+    async fn set_versions(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Vec<SetVersion>, StoreError>;
+    /// Part `number`, from 0, of a version's content: a pack. `None` after the last one.
+    async fn load_part(
         &self,
         workspace: &WorkspaceId,
         set: &SetName,
-        geofences: Vec<Geofence>,
-        at: Timestamp,
+        version: u32,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keeps part `number` of an upload, which nobody sees before it is finished.
+    async fn put_part(&self, upload: Uuid, number: u32, pack: Vec<u8>) -> Result<(), StoreError>;
+    /// Makes an upload the set's newest version, live at once and as a whole; its number. Edits of the set are gone, and
+    /// so are versions beyond the newest `versions_kept`.
+    async fn finish_upload(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        upload: FinishedUpload,
+        versions_kept: u32,
     ) -> Result<u32, StoreError>;
-    /// Removes a set; false when there was none.
+    /// Throws the parts of an upload away.
+    async fn discard_upload(&self, upload: Uuid) -> Result<(), StoreError>;
+    /// Makes a kept version live again; edits of the set are gone. False when it isn't kept.
+    async fn activate_version(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        version: u32,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Removes a set with all its versions and edits; false when there was none.
     async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError>;
+    /// Every edit on top of the sets' versions.
+    async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError>;
+    /// Keeps an edit, in place of an earlier one of the same geofence.
+    async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError>;
 
     /// Every campaign with its document.
     async fn load_campaigns(&self, workspace: &WorkspaceId) -> Result<Vec<(Campaign, serde_json::Value)>, StoreError>;

@@ -26,7 +26,7 @@ use crate::domain::{
     ids::{SetName, Tag},
 };
 
-pub use diff::{Diff, diff};
+pub use diff::{Diff, Differ, Difference, IDENTITIES_NAMED_MAX, Identities};
 pub use finding::{Finding, FindingCode, Severity};
 pub use format::{Format, FormatHints, UnknownFormat};
 pub use track::{Columns, ColumnsError, Track, TrackPoint};

@@ -20,27 +20,14 @@ pub(super) async fn read(
     mut payload: web::Payload,
     bytes_max: usize,
 ) -> Result<web::Bytes, Problem> {
-    let encoding = request.headers().get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Problem::new(
-            Code::EncodingUnsupported,
-            "send the body without Content-Encoding",
-        ));
-    }
-    let too_large = || Problem::new(Code::BodyTooLarge, format!("the body is larger than {bytes_max} bytes"));
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > bytes_max as u64) {
-        return Err(too_large());
-    }
+    refuse_encoding(request)?;
+    refuse_announced(request, bytes_max as u64)?;
     let arrive = async {
         let mut body = web::BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| Problem::new(Code::BodyIncomplete, error.to_string()))?;
             if body.len() + chunk.len() > bytes_max {
-                return Err(too_large());
+                return Err(too_large(bytes_max as u64));
             }
             body.extend_from_slice(&chunk);
         }
@@ -50,6 +37,34 @@ pub(super) async fn read(
         let detail = format!("the body did not arrive within {} s", ARRIVAL_TIMEOUT.as_secs());
         Err(Problem::new(Code::BodyIncomplete, detail))
     })
+}
+
+/// Refuses a compressed body.
+pub(super) fn refuse_encoding(request: &HttpRequest) -> Result<(), Problem> {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(
+            Code::EncodingUnsupported,
+            "send the body without Content-Encoding",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a body that announces itself as larger than it may be.
+pub(super) fn refuse_announced(request: &HttpRequest, bytes_max: u64) -> Result<(), Problem> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > bytes_max) {
+        return Err(too_large(bytes_max));
+    }
+    Ok(())
+}
+
+pub(super) fn too_large(bytes_max: u64) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("the body is larger than {bytes_max} bytes"))
 }
 
 /// The content type without its parameters, in lower case; empty when there is none.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{campaign::Campaign, ids::CampaignId, json_reader::Refusal},
-    engine::{catalogues::Half, ports::Role},
+    engine::ports::Role,
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -66,7 +66,7 @@ async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) ->
             .control
             .put_campaign(&workspace, &id, &document, engine.clock.now())
             .await?;
-        engine.catalogues.reload(&workspace, Half::Campaigns).await?;
+        engine.catalogues.reload_campaigns(&workspace).await?;
         Ok(version)
     })
     .await?
@@ -140,7 +140,7 @@ async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) ->
     caller.require(Role::Marketer)?;
     let id = path_id("the campaign's id", &path, CampaignId::new)?;
     let deleted = app.engine.store.control.delete_campaign(&caller.workspace, &id).await?;
-    app.engine.catalogues.reload(&caller.workspace, Half::Campaigns).await?;
+    app.engine.catalogues.reload_campaigns(&caller.workspace).await?;
     if deleted {
         return Ok(HttpResponse::NoContent().finish());
     }

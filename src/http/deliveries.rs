@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     App,
     auth::Caller,
-    parameter,
+    pages, parameter,
     problem::{Code, Problem},
     query, resource,
 };
@@ -20,11 +20,6 @@ use crate::{
     },
     engine::ports::{DeliveryFilter, DeliveryRow, Role},
 };
-
-/// Items of a page unless the caller says otherwise.
-const LIMIT_DEFAULT: usize = 100;
-/// Most items of a page.
-const LIMIT_MAX: usize = 1000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -79,7 +74,7 @@ async fn list(app: web::Data<App>, caller: Caller, request: HttpRequest) -> Resu
         state: parameter("state", wanted.state.as_deref(), state)?,
         before: parameter("cursor", wanted.cursor.as_deref(), read_cursor)?,
     };
-    let limit = wanted.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
+    let limit = pages::limit(wanted.limit);
     let rows = app
         .engine
         .store

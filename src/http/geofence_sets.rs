@@ -1,6 +1,6 @@
 //! `/v1/geofence-sets/{set}`: a marketer uploads a file.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -19,12 +19,12 @@ use crate::{
         geofence_sets::{Upload, UploadError, UploadMode},
         ports::Role,
     },
-    files::{Finding, Format, FormatHints, Limits, ReadOptions, Severity},
+    files::{Diff, Finding, Format, FormatHints, Limits, ReadOptions, Severity},
     http::geofences::feature,
 };
 
-/// Identities named of each kind of difference.
-const IDENTITIES_NAMED_MAX: usize = 100;
+/// Bytes of an export that are made at once.
+const EXPORT_BYTES: usize = 64 * 1024;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -57,20 +57,23 @@ async fn put(
     caller.require(Role::Marketer)?;
     let set = path_id("the set's name", &path, SetName::new)?;
     let wanted: UploadQuery = query(&request)?;
-    let bytes = body::read(&request, payload, app.limits.file_bytes_max).await?;
+    let arrived = app
+        .uploads
+        .receive(&request, payload, app.limits.file_bytes_max)
+        .await?;
     let content_type = body::content_type(&request);
     let hints = FormatHints {
         name: wanted.format.as_deref(),
         content_type: Some(content_type.as_str()).filter(|kind| !kind.is_empty()),
         ..FormatHints::default()
     };
-    let format = Format::detect(hints, &bytes[..bytes.len().min(4096)])
+    let format = Format::detect(hints, &arrived.first)
         .map_err(|error| Problem::new(Code::ContentTypeUnsupported, error.to_string()))?;
     let options = ReadOptions {
         default_tag: parameter("tag", wanted.tag.as_deref(), Tag::new)?,
         default_radius_m: parameter("radius", wanted.radius.as_deref(), str::parse::<f64>)?,
         limits: Limits {
-            bytes_max: app.limits.file_bytes_max as u64,
+            bytes_max: app.limits.file_bytes_max,
             ..Limits::default()
         },
         ..ReadOptions::new(set.clone())
@@ -80,9 +83,11 @@ async fn put(
         allow_partial: wanted.allow_partial.unwrap_or_default(),
     };
     let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
-    let upload = to_its_end(async move { engine.upload_set(&workspace, bytes, format, options, mode).await })
-        .await?
-        .map_err(problem_of)?;
+    let upload = to_its_end(async move {
+        let _place = arrived.place;
+        engine.upload_set(&workspace, arrived.file, format, options, mode).await
+    });
+    let upload = upload.await?.map_err(problem_of)?;
     if upload.version.is_none() && !mode.dry_run {
         return Err(refusal(&upload));
     }
@@ -125,7 +130,7 @@ fn refusal(upload: &Upload) -> Problem {
 }
 
 fn upload_body(set: &SetName, upload: &Upload) -> Value {
-    let (reading, diff) = (&upload.reading, &upload.diff);
+    let reading = &upload.reading;
     let of = |wanted: fn(Severity) -> bool| -> Vec<&Finding> {
         reading
             .findings
@@ -133,54 +138,90 @@ fn upload_body(set: &SetName, upload: &Upload) -> Value {
             .filter(|finding| wanted(finding.severity))
             .collect()
     };
-    json!({
+    let mut body = json!({
         "set": set, "version": upload.version, "format": reading.format,
         "read": reading.read, "accepted": reading.accepted, "rejected": reading.rejected,
-        "added": diff.added.len(), "changed": diff.changed.len(),
-        "unchanged": diff.unchanged.len(), "removed": diff.removed.len(),
-        "identities": {
-            "added": diff.added.iter().take(IDENTITIES_NAMED_MAX).collect::<Vec<_>>(),
-            "changed": diff.changed.iter().take(IDENTITIES_NAMED_MAX).collect::<Vec<_>>(),
-            "removed": diff.removed.iter().take(IDENTITIES_NAMED_MAX).collect::<Vec<_>>(),
-        },
         "warnings": of(|severity| severity != Severity::Error),
         "errors": of(|severity| severity == Severity::Error),
-    })
+    });
+    diff_body(&upload.diff, &mut body);
+    body
+}
+
+/// Adds how many geofences a change added, changed, left and removed, and the first of them by name.
+pub(super) fn diff_body(diff: &Diff, body: &mut Value) {
+    let kinds = [
+        ("added", &diff.added),
+        ("changed", &diff.changed),
+        ("unchanged", &diff.unchanged),
+        ("removed", &diff.removed),
+    ];
+    for (name, identities) in kinds {
+        body[name] = json!(identities.count);
+        body["identities"][name] = json!(identities.named);
+    }
 }
 
 async fn list(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.require(Role::Viewer)?;
     let sets = app.engine.store.control.list_sets(&caller.workspace).await?;
+    let catalogue = app.engine.catalogues.of(&caller.workspace);
+    let mut counts: HashMap<&SetName, u64> = HashMap::new();
+    for geofence in catalogue.places.iter() {
+        *counts.entry(&geofence.set).or_default() += 1;
+    }
     let items: Vec<Value> = sets
         .iter()
-        .map(|set| json!({"set": set.set, "version": set.version, "count": set.count, "updatedAt": set.updated_at}))
+        .map(|set| {
+            let count = counts.get(&set.set).copied().unwrap_or_default();
+            json!({"set": set.set, "version": set.version, "count": count, "updatedAt": set.updated_at})
+        })
         .collect();
     Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": null})))
 }
 
-/// The set as GeoJSON, with or without `.geojson` at the end of its name.
+/// The set as GeoJSON, with or without `.geojson` at the end of its name, as a stream.
 async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Viewer)?;
     let name = path.strip_suffix(".geojson").unwrap_or(&path);
     let set = path_id("the set's name", name, SetName::new)?;
-    let geofences = app.engine.store.control.load_set(&caller.workspace, &set).await?;
-    let geofences = geofences.ok_or_else(|| unknown_set(&set))?;
-    let features: Vec<Value> = geofences.iter().map(feature).collect();
-    let body = json!({"type": "FeatureCollection", "features": features});
+    let sets = app.engine.store.control.list_sets(&caller.workspace).await?;
+    if !sets.iter().any(|known| known.set == set) {
+        return Err(unknown_set(&set));
+    }
+    let places = Arc::clone(&app.engine.catalogues.of(&caller.workspace).places);
+    let mut geofences = places.of_set(&set).into_iter();
+    let mut separator = "";
+    let features = std::iter::from_fn(move || {
+        let mut part = String::with_capacity(EXPORT_BYTES + EXPORT_BYTES / 8);
+        for geofence in geofences.by_ref() {
+            part.push_str(separator);
+            part.push_str(&feature(&geofence).to_string());
+            separator = ",\n";
+            if part.len() >= EXPORT_BYTES {
+                break;
+            }
+        }
+        (!part.is_empty()).then_some(part)
+    });
+    let begin = std::iter::once("{\"type\":\"FeatureCollection\",\"features\":[\n".to_owned());
+    let parts = begin.chain(features).chain(std::iter::once("\n]}\n".to_owned()));
+    let parts = parts.map(|part| Ok::<_, std::convert::Infallible>(web::Bytes::from(part)));
     Ok(HttpResponse::Ok()
         .content_type("application/geo+json")
-        .body(body.to_string()))
+        .streaming(futures_util::stream::iter(parts)))
 }
 
 async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
     let set = path_id("the set's name", &path, SetName::new)?;
-    if app.engine.delete_set(&caller.workspace, &set).await? {
+    let (engine, workspace, name) = (Arc::clone(&app.engine), caller.workspace.clone(), set.clone());
+    if to_its_end(async move { engine.delete_set(&workspace, &name).await }).await?? {
         return Ok(HttpResponse::NoContent().finish());
     }
     Err(unknown_set(&set))
 }
 
-fn unknown_set(set: &SetName) -> Problem {
+pub(super) fn unknown_set(set: &SetName) -> Problem {
     Problem::new(Code::GeofenceUnknown, format!("there is no geofence set `{set}`"))
 }

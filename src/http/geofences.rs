@@ -1,36 +1,53 @@
 //! Single geofences, what contains a point, and what a phone should monitor.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     App,
     auth::Caller,
-    path_id,
+    body, pages, parameter, path_id,
     problem::{Code, Problem},
-    query, resource,
+    query, resource, to_its_end,
 };
 use crate::{
     domain::{
         checkin::BeaconId,
         delivery::Platform,
         geofence::Geofence,
-        ids::{ExternalId, GeofenceId, Tag},
+        ids::{ExternalId, GeofenceId, SetName, Tag},
         presence::Evidence,
         time::Timestamp,
     },
     engine::{
+        geofences::{GeofenceFilter, Put},
         ingest::Present,
         ports::Role,
         regions::{Regions, Watch, regions_for},
     },
-    geo::{Position, Shape},
+    geo::{LonLatBox, Position, RADIUS_M_MAX, Shape},
 };
+
+mod single;
+
+/// Largest body of one geofence.
+const SINGLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How far a search by position goes unless the caller says otherwise, in metres.
+const NEAR_RADIUS_M: f64 = 10_000.0;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/v1/geofences/{tag}/{externalId}").route(web::get().to(get)))
+        .service(resource("/v1/geofences").route(web::get().to(list)))
+        .service(
+            resource("/v1/geofences/{tag}/{externalId}")
+                .route(web::get().to(get))
+                .route(web::put().to(put))
+                .route(web::delete().to(delete)),
+        )
         .service(resource("/v1/context").route(web::get().to(context)))
         .service(resource("/v1/regions").route(web::get().to(regions)));
 }
@@ -140,24 +157,160 @@ pub(super) fn feature(geofence: &Geofence) -> Value {
     json!({"type": "Feature", "properties": properties, "geometry": geometry})
 }
 
-async fn get(app: web::Data<App>, caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    caller.require(Role::Viewer)?;
-    let id = GeofenceId {
+fn id_of(path: &(String, String)) -> Result<GeofenceId, Problem> {
+    Ok(GeofenceId {
         tag: path_id("the tag", &path.0, Tag::new)?,
         external_id: path_id("the external id", &path.1, ExternalId::new)?,
+    })
+}
+
+fn unknown(id: &GeofenceId) -> Problem {
+    Problem::new(Code::GeofenceUnknown, format!("there is no geofence {id}"))
+}
+
+async fn get(app: web::Data<App>, caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Viewer)?;
+    let id = id_of(&path)?;
+    let catalogue = app.engine.catalogues.of(&caller.workspace);
+    let geofence = catalogue.places.lookup(&id).ok_or_else(|| unknown(&id))?;
+    Ok(HttpResponse::Ok().json(summary(geofence)))
+}
+
+/// Adds or replaces one geofence. It matches from the answer on.
+async fn put(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let id = id_of(&path)?;
+    let (body, _) = body::read_json::<Map<String, Value>>(&request, payload, SINGLE_BYTES_MAX).await?;
+    let (geofence, warnings) = single::read(id.clone(), body)?;
+    let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
+    let put = to_its_end(async move { engine.put_geofence(&workspace, geofence).await }).await??;
+    let catalogue = app.engine.catalogues.of(&caller.workspace);
+    let mut answer = catalogue.places.lookup(&id).map_or(Value::Null, summary);
+    answer["warnings"] = json!(warnings);
+    Ok(match put {
+        Put::Created => HttpResponse::Created().json(answer),
+        Put::Replaced | Put::Unchanged => HttpResponse::Ok().json(answer),
+    })
+}
+
+async fn delete(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Marketer)?;
+    let id = id_of(&path)?;
+    let (engine, workspace, name) = (Arc::clone(&app.engine), caller.workspace.clone(), id.clone());
+    if to_its_end(async move { engine.delete_geofence(&workspace, &name).await }).await?? {
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    Err(unknown(&id))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    near: Option<String>,
+    radius: Option<f64>,
+    bbox: Option<String>,
+    tag: Option<String>,
+    set: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// So many numbers with commas between them.
+fn numbers<const N: usize>(text: &str) -> Result<[f64; N], String> {
+    let parts: Vec<f64> = text.split(',').map_while(|part| part.trim().parse().ok()).collect();
+    <[f64; N]>::try_from(parts)
+        .ok()
+        .filter(|_| text.split(',').count() == N)
+        .ok_or_else(|| format!("write {N} numbers with commas between them"))
+}
+
+fn read_near(text: &str) -> Result<Position, String> {
+    let [latitude, longitude] = numbers(text)?;
+    Position::new(latitude, longitude).map_err(|error| error.to_string())
+}
+
+fn read_box(text: &str) -> Result<LonLatBox, String> {
+    let [west, south, east, north] = numbers(text)?;
+    for (latitude, longitude) in [(south, west), (north, east)] {
+        Position::new(latitude, longitude).map_err(|error| format!("{error}; write west,south,east,north"))?;
+    }
+    if south > north {
+        return Err("its south is north of its north; write west,south,east,north".to_owned());
+    }
+    Ok(LonLatBox {
+        west,
+        south,
+        east,
+        north,
+    })
+}
+
+fn read_cursor(text: &str) -> Result<GeofenceId, &'static str> {
+    let decoded = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+    let id = decoded.and_then(|json| serde_json::from_slice(&json).ok());
+    id.ok_or("is no cursor that this server gave")
+}
+
+fn write_cursor(id: &GeofenceId) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(json!(id).to_string())
+}
+
+/// Geofences by distance, in a box, of a tag or set.
+async fn list(app: web::Data<App>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Viewer)?;
+    let wanted: ListQuery = query(&request)?;
+    let limit = pages::limit(wanted.limit);
+    let radius_m = wanted.radius.unwrap_or(NEAR_RADIUS_M);
+    if !(0.0..=RADIUS_M_MAX).contains(&radius_m) {
+        let detail = format!("`radius`: must be 0 to {RADIUS_M_MAX} metres");
+        return Err(Problem::new(Code::ParameterInvalid, detail));
+    }
+    let near = parameter("near", wanted.near.as_deref(), read_near)?;
+    if near.is_some() && wanted.cursor.is_some() {
+        let detail = "`cursor`: a search by `near` has one page; raise `limit` or lower `radius`";
+        return Err(Problem::new(Code::ParameterInvalid, detail));
+    }
+    let filter = GeofenceFilter {
+        tag: parameter("tag", wanted.tag.as_deref(), Tag::new)?,
+        set: parameter("set", wanted.set.as_deref(), SetName::new)?,
+        within: parameter("bbox", wanted.bbox.as_deref(), read_box)?,
+        near: near.map(|at| (at, radius_m)),
+        after: parameter("cursor", wanted.cursor.as_deref(), read_cursor)?,
     };
-    let places = &app.engine.catalogues.of(&caller.workspace).places;
-    let place = places
-        .find(&id)
-        .ok_or_else(|| Problem::new(Code::GeofenceUnknown, format!("there is no enabled geofence {id}")))?;
-    Ok(HttpResponse::Ok().json(summary(places.get(place))))
+    let found = app.engine.find_geofences(&caller.workspace, filter, limit).await?;
+    let next = found
+        .last()
+        .filter(|_| near.is_none() && found.len() == limit)
+        .map(|last| write_cursor(&last.geofence.id));
+    let items: Vec<Value> = found
+        .iter()
+        .map(|found| {
+            let mut item = summary(&found.geofence);
+            if let Some(distance_m) = found.distance_m {
+                item["distance"] = json!(distance_m);
+            }
+            item
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": next})))
 }
 
 fn summary(geofence: &Geofence) -> Value {
     json!({
         "tag": geofence.id.tag, "externalId": geofence.id.external_id, "set": geofence.set,
-        "description": geofence.description, "brand": geofence.brand, "metadata": geofence.metadata,
-        "beacons": geofence.beacons, "codes": geofence.codes, "geometry": &geofence.shape,
+        "description": geofence.description, "enabled": geofence.enabled, "brand": geofence.brand,
+        "metadata": geofence.metadata, "beacons": geofence.beacons, "codes": geofence.codes,
+        "geometry": &geofence.shape,
     })
 }
 

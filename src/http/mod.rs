@@ -23,10 +23,13 @@ mod deliveries;
 mod devices;
 mod events;
 mod geofence_sets;
+mod geofence_versions;
 mod geofences;
 mod keys;
 mod ops;
+mod pages;
 pub mod problem;
+pub mod uploads;
 mod users;
 
 use auth::Authority;
@@ -38,7 +41,7 @@ pub struct HttpLimits {
     /// Largest JSON body.
     pub body_bytes_max: usize,
     /// Largest geofence file.
-    pub file_bytes_max: usize,
+    pub file_bytes_max: u64,
     /// Most check-ins in one request.
     pub check_ins_max: usize,
     /// How far in the future a check-in's time may be.
@@ -82,6 +85,8 @@ pub struct App {
     pub authority: Authority,
     /// Limits.
     pub limits: HttpLimits,
+    /// Uploads: where they wait to be read, and how many may.
+    pub uploads: uploads::Uploads,
     /// Starting, running or stopping.
     pub lifecycle: Arc<Lifecycle>,
     /// Whether pushes can be sent, by provider: name and what is missing.
@@ -95,6 +100,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     users::routes(config);
     events::routes(config);
     geofence_sets::routes(config);
+    geofence_versions::routes(config);
     geofences::routes(config);
     campaigns::routes(config);
     deliveries::routes(config);

@@ -62,7 +62,7 @@ pub(crate) struct World {
     server: Option<Server>,
     sandbox: Option<Sandbox>,
     runtime: Runtime,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl World {
@@ -75,6 +75,24 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = Runtime::new().expect("threads");
         let clock = TestClock::start();
+        Self::start_in(folder, runtime, clock, change, configure)
+    }
+
+    /// The same server anew on what it has stored.
+    pub(crate) fn restart(mut self) -> Self {
+        self.stop();
+        let folder = self.folder.take().expect("a folder");
+        let clock = Arc::clone(&self.clock);
+        Self::start_in(folder, Runtime::new().expect("threads"), clock, |_| {}, |_| {})
+    }
+
+    fn start_in(
+        folder: TempDir,
+        runtime: Runtime,
+        clock: Arc<TestClock>,
+        change: impl FnOnce(&mut SandboxOptions),
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let shared: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
         let mut options = SandboxOptions::new(folder.path().join("gateway"), Arc::clone(&shared));
         change(&mut options);
@@ -98,7 +116,7 @@ impl World {
             server: Some(server),
             sandbox: Some(sandbox),
             runtime,
-            _folder: folder,
+            folder: Some(folder),
         }
     }
 
@@ -139,6 +157,12 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl World {
+    fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());
         }

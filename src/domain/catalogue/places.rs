@@ -4,7 +4,10 @@
 //! layer anew; what it replaces or removes is hidden below. When the small layer grows, both are packed into one again.
 //! Places (`u32`) count through the lower layer, then the upper one, and hold for one snapshot.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::layer::Layer;
 use crate::{
@@ -14,7 +17,7 @@ use crate::{
         ids::{GeofenceId, SetName},
         presence::{Evidence, PlaceMatch},
     },
-    geo::Position,
+    geo::{GeofenceIndex, LonLatBox, Position},
 };
 
 /// A change of one geofence.
@@ -110,6 +113,17 @@ impl Places {
         &self.edits
     }
 
+    /// Edits that `before` didn't have, in the order they were made.
+    pub fn edits_since(&self, before: &Self) -> Vec<Edit> {
+        let known: HashMap<&GeofenceId, &Edit> = before.edits.iter().map(|edit| (edit.id(), edit)).collect();
+        let is_new = |edit: &&Edit| match (edit, known.get(edit.id())) {
+            (Edit::Put(now), Some(Edit::Put(then))) => !Arc::ptr_eq(now, then),
+            (Edit::Remove(_), Some(Edit::Remove(_))) => false,
+            _ => true,
+        };
+        self.edits.iter().filter(is_new).cloned().collect()
+    }
+
     /// How many geofences match.
     pub fn len(&self) -> usize {
         let hidden = self.hidden.iter().filter(|place| self.packed.is_enabled(**place));
@@ -167,6 +181,14 @@ impl Places {
         hidden.iter().chain(self.iter())
     }
 
+    /// The content of one set, also what another one of the same identity hides.
+    pub fn of_set(&self, set: &SetName) -> Vec<Arc<Geofence>> {
+        self.content()
+            .filter(|geofence| geofence.set == *set)
+            .cloned()
+            .collect()
+    }
+
     /// Puts into `found`, in place of what it held, the geofences that contain the position, in ascending order.
     pub fn containing(&self, at: Position, found: &mut Vec<u32>) {
         self.packed.index().containing(at, found);
@@ -192,6 +214,27 @@ impl Places {
         best.sort_by(|(a, a_inside_m), (b, b_inside_m)| b_inside_m.total_cmp(a_inside_m).then(a.cmp(b)));
         best.truncate(k);
         best
+    }
+
+    /// Those that match and whose enclosing circles come within `radius_m` of a position, in no order.
+    pub fn near(&self, at: Position, radius_m: f64) -> Vec<&Arc<Geofence>> {
+        self.select(|index, found| index.near(at, radius_m, found))
+    }
+
+    /// Those that match and whose enclosing circles touch a box, in no order.
+    pub fn within_box(&self, area: &LonLatBox) -> Vec<&Arc<Geofence>> {
+        self.select(|index, found| index.within_box(area, found))
+    }
+
+    fn select(&self, search: impl Fn(&GeofenceIndex, &mut Vec<u32>)) -> Vec<&Arc<Geofence>> {
+        let (mut below, mut above) = (Vec::new(), Vec::new());
+        search(self.packed.index(), &mut below);
+        search(self.edited.index(), &mut above);
+        let below = below.into_iter().filter(|place| !self.hidden.contains(place));
+        let below = below.map(|place| self.packed.get(place));
+        below
+            .chain(above.into_iter().map(|place| self.edited.get(place)))
+            .collect()
     }
 
     /// Everything that a check-in is evidence for: by position, then by beacon, then by code.

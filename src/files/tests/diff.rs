@@ -1,19 +1,30 @@
+use std::sync::Arc;
+
 use super::{options, read_text};
-use crate::files::{Format, diff};
+use crate::{
+    domain::geofence::Geofence,
+    files::{Differ, Difference, Format, Identities},
+};
 
 #[test]
-fn a_diff_goes_by_identity() {
-    let read = |rows: &str| {
-        let text = format!("id,lat,lon,radius\n{rows}");
-        read_text(Format::Csv, &text, &options()).unwrap().geofences
+fn an_upload_is_compared_by_identity() {
+    let read = |rows: &[&str]| -> Vec<Arc<Geofence>> {
+        let text = format!("id,lat,lon,radius\n{}", rows.join("\n"));
+        let read = read_text(Format::Csv, &text, &options()).unwrap();
+        read.geofences.into_iter().map(Arc::new).collect()
     };
-    let old = read("a,1,1,100\nb,1,1,100\nc,1,1,100\n");
-    let new = read("d,1,1,100\nc,1,1,100\nb,1,1,200\n");
-    let diff = diff(&old, &new);
-    let names =
-        |ids: &[crate::domain::ids::GeofenceId]| -> Vec<String> { ids.iter().map(ToString::to_string).collect() };
-    assert_eq!(names(&diff.added), ["stands/d"]);
-    assert_eq!(names(&diff.changed), ["stands/b"]);
-    assert_eq!(names(&diff.unchanged), ["stands/c"]);
-    assert_eq!(names(&diff.removed), ["stands/a"]);
+    let old = read(&["same,1,1,100", "moved,1,1,100", "gone,1,1,100"]);
+    let new = read(&["new,1,1,100", "moved,1,2,100", "same,1,1,100"]);
+    let mut differ = Differ::new(old);
+    let seen: Vec<Difference> = new.iter().map(|geofence| differ.see(geofence)).collect();
+    assert_eq!(seen, [Difference::Added, Difference::Changed, Difference::Unchanged]);
+    let diff = differ.finish();
+    let ids = |list: &Identities| -> Vec<String> {
+        assert_eq!(list.count, list.named.len() as u64);
+        list.named.iter().map(|id| id.external_id.to_string()).collect()
+    };
+    assert_eq!(ids(&diff.added), ["new"]);
+    assert_eq!(ids(&diff.changed), ["moved"]);
+    assert_eq!(ids(&diff.unchanged), ["same"]);
+    assert_eq!(ids(&diff.removed), ["gone"]);
 }

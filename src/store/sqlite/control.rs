@@ -1,35 +1,18 @@
 //! Catalogue and keys.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::params;
+use uuid::Uuid;
 
 use super::{SqliteStore, unreadable};
 use crate::{
     domain::{
         campaign::Campaign,
-        geofence::Geofence,
         ids::{CampaignId, SetName, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{ApiKey, ControlStore, Role, SetSummary, StoreError},
+    engine::ports::{ApiKey, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError, StoredEdit},
 };
-
-/// A set is stored as one JSON document a line.
-fn encode_set(geofences: &[Geofence]) -> Result<Vec<u8>, StoreError> {
-    let mut lines = Vec::new();
-    for geofence in geofences {
-        serde_json::to_writer(&mut lines, geofence).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        lines.push(b'\n');
-    }
-    Ok(lines)
-}
-
-fn decode_set(lines: &[u8]) -> rusqlite::Result<Vec<Geofence>> {
-    serde_json::Deserializer::from_slice(lines)
-        .into_iter()
-        .map(|geofence| geofence.map_err(|error| unreadable(0, error)))
-        .collect()
-}
 
 fn role_name(role: Role) -> &'static str {
     match role {
@@ -64,7 +47,8 @@ impl ControlStore for SqliteStore {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT workspace FROM api_key UNION SELECT workspace FROM campaign
-                 UNION SELECT workspace FROM geofence_set",
+                 UNION SELECT workspace FROM geofence_set
+                 UNION SELECT workspace FROM geofence_edit",
             )?;
             let rows = select.query_map([], |row| workspace_from(row.get_ref(0)?.as_str()?))?;
             rows.collect()
@@ -72,90 +56,62 @@ impl ControlStore for SqliteStore {
         .await
     }
 
-    async fn load_geofences(&self, workspace: &WorkspaceId) -> Result<Vec<Geofence>, StoreError> {
-        let workspace = workspace.clone();
-        self.read(move |connection| {
-            let mut select =
-                connection.prepare_cached("SELECT body FROM geofence_set WHERE workspace = ? ORDER BY name")?;
-            let mut rows = select.query([workspace.as_str()])?;
-            let mut geofences = Vec::new();
-            while let Some(row) = rows.next()? {
-                geofences.extend(decode_set(row.get_ref(0)?.as_blob()?)?);
-            }
-            Ok(geofences)
-        })
-        .await
-    }
-
-    async fn load_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Option<Vec<Geofence>>, StoreError> {
-        let (workspace, set) = (workspace.clone(), set.clone());
-        self.read(move |connection| {
-            connection
-                .prepare_cached("SELECT body FROM geofence_set WHERE workspace = ? AND name = ?")?
-                .query_row([workspace.as_str(), set.as_str()], |row| {
-                    decode_set(row.get_ref(0)?.as_blob()?)
-                })
-                .optional()
-        })
-        .await
-    }
-
     async fn list_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError> {
-        let workspace = workspace.clone();
-        self.read(move |connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT name, version, count, updated_at FROM geofence_set WHERE workspace = ? ORDER BY name",
-            )?;
-            let rows = select.query_map([workspace.as_str()], |row| {
-                Ok(SetSummary {
-                    set: SetName::new(row.get_ref(0)?.as_str()?).map_err(|error| unreadable(0, error))?,
-                    version: row.get(1)?,
-                    count: row.get::<_, i64>(2)? as u64,
-                    updated_at: Timestamp(row.get(3)?),
-                })
-            })?;
-            rows.collect()
-        })
-        .await
+        self.geofence_sets(workspace).await
     }
 
-    async fn put_set(
+    async fn set_versions(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Vec<SetVersion>, StoreError> {
+        self.geofence_set_versions(workspace, set).await
+    }
+
+    async fn load_part(
         &self,
         workspace: &WorkspaceId,
         set: &SetName,
-        geofences: Vec<Geofence>,
-        at: Timestamp,
+        version: u32,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.geofence_part(workspace, set, version, number).await
+    }
+
+    async fn put_part(&self, upload: Uuid, number: u32, pack: Vec<u8>) -> Result<(), StoreError> {
+        self.put_geofence_part(upload, number, pack).await
+    }
+
+    async fn finish_upload(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        upload: FinishedUpload,
+        versions_kept: u32,
     ) -> Result<u32, StoreError> {
-        let (workspace, set) = (workspace.clone(), set.clone());
-        let (count, body) = (geofences.len() as i64, encode_set(&geofences)?);
-        self.writer
-            .write(move |connection: &Connection| {
-                connection
-                    .prepare_cached(
-                        "INSERT INTO geofence_set (workspace, name, version, updated_at, count, body)
-                         VALUES (?, ?, 1, ?, ?, ?)
-                         ON CONFLICT DO UPDATE SET version = version + 1, updated_at = excluded.updated_at,
-                             count = excluded.count, body = excluded.body
-                         RETURNING version",
-                    )?
-                    .query_row(params![workspace.as_str(), set.as_str(), at.0, count, body], |row| {
-                        row.get(0)
-                    })
-            })
-            .await
+        self.finish_geofence_upload(workspace, set, upload, versions_kept).await
+    }
+
+    async fn discard_upload(&self, upload: Uuid) -> Result<(), StoreError> {
+        self.sweep_geofence_parts(vec![upload]).await
+    }
+
+    async fn activate_version(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        version: u32,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.activate_geofence_version(workspace, set, version, at).await
     }
 
     async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError> {
-        let (workspace, set) = (workspace.clone(), set.clone());
-        self.writer
-            .write(move |connection| {
-                let deleted = connection.execute(
-                    "DELETE FROM geofence_set WHERE workspace = ? AND name = ?",
-                    [workspace.as_str(), set.as_str()],
-                )?;
-                Ok(deleted == 1)
-            })
-            .await
+        self.delete_geofence_set(workspace, set).await
+    }
+
+    async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError> {
+        self.geofence_edits(workspace).await
+    }
+
+    async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError> {
+        self.put_geofence_edit(workspace, edit, at).await
     }
 
     async fn load_campaigns(&self, workspace: &WorkspaceId) -> Result<Vec<(Campaign, serde_json::Value)>, StoreError> {

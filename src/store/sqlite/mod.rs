@@ -16,6 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::engine::ports::StoreError;
 
 mod control;
+mod geofences;
 mod hot;
 mod outbox;
 mod schema;

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 1;
+const TABLES_VERSION: i64 = 2;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -40,8 +40,17 @@ CREATE TABLE outside_event (
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
 CREATE INDEX outside_event_pending ON outside_event (at) WHERE done = 0;
 CREATE TABLE geofence_set (
-    workspace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
-    count INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (workspace, name));
+    workspace TEXT NOT NULL, name TEXT NOT NULL, live INTEGER NOT NULL, newest INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL, PRIMARY KEY (workspace, name)) WITHOUT ROWID;
+CREATE TABLE geofence_version (
+    workspace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, upload BLOB NOT NULL,
+    count INTEGER NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (workspace, name, version)) WITHOUT ROWID;
+CREATE TABLE geofence_part (upload BLOB NOT NULL, number INTEGER NOT NULL, pack BLOB NOT NULL);
+CREATE UNIQUE INDEX geofence_part_of ON geofence_part (upload, number);
+-- Without a pack the geofence is removed.
+CREATE TABLE geofence_edit (
+    workspace TEXT NOT NULL, tag TEXT NOT NULL, external_id TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL,
+    pack BLOB, PRIMARY KEY (workspace, tag, external_id)) WITHOUT ROWID;
 CREATE TABLE campaign (
     workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
@@ -79,13 +88,22 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
             transaction.commit()?;
         }
         TABLES_VERSION => {}
-        newer => {
+        other => {
+            let advice = if other > TABLES_VERSION {
+                "use a newer Beckon"
+            } else {
+                "it is from before the first release; begin with an empty directory"
+            };
             return Err(rusqlite::Error::ToSqlConversionFailure(
-                format!("its tables have version {newer}, this Beckon knows {TABLES_VERSION}: use a newer Beckon")
-                    .into(),
+                format!("its tables have version {other}, this Beckon knows {TABLES_VERSION}: {advice}").into(),
             ));
         }
     }
+    // Parts of uploads that a dead process never finished.
+    connection.execute(
+        "DELETE FROM geofence_part WHERE upload NOT IN (SELECT upload FROM geofence_version)",
+        [],
+    )?;
     connection.execute(
         "UPDATE delivery SET due_at = 0, leased = 0 WHERE ended_at IS NULL AND leased = 1",
         [],

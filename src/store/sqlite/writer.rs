@@ -23,8 +23,10 @@ use crate::engine::ports::StoreError;
 
 /// Jobs that may wait; more callers wait for a place.
 const QUEUE_MAX: usize = 8192;
-/// Jobs between two checkpoints; a job writes a few pages of 4 KiB.
+/// Jobs between two checkpoints.
 const CHECKPOINT_JOBS: usize = 4096;
+/// A job writes a few pages of 4 KiB.
+const JOB_BYTES: usize = 16 * 1024;
 /// A caller waits this long for a place in the queue, and is then turned away.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most jobs in one transaction.
@@ -32,17 +34,24 @@ const GROUP_MAX: usize = 2048;
 
 /// Something to write. Runs again, alone, when the group's transaction failed.
 trait Job: Send {
+    /// How many usual jobs it is as large as.
+    fn weight(&self) -> usize;
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, failure: Option<StoreError>);
 }
 
 struct Write<T, F> {
     body: F,
+    weight: usize,
     output: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Job for Write<T, F> {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.output = Some((self.body)(connection)?);
         Ok(())
@@ -86,9 +95,19 @@ impl Writer {
         &self,
         write: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_large(0, write).await
+    }
+
+    /// The same for so many bytes at once, far more than a usual job writes.
+    pub(super) async fn write_large<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        write: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Write {
             body: write,
+            weight: 1 + bytes / JOB_BYTES,
             output: None,
             reply,
         });
@@ -180,7 +199,7 @@ fn work(mut connection: Connection, mut queue: mpsc::Receiver<Message>, mut chec
                 None
             };
         }
-        let jobs = group.len();
+        let jobs = group.iter().map(|job| job.weight()).sum();
         run_group(&mut connection, &mut group);
         checkpoints.after(jobs, &connection);
     }

@@ -1,0 +1,353 @@
+//! Geofence sets and their versions, single geofences, search and export.
+
+use beckon::domain::time::DurationMs;
+use serde_json::{Value, json};
+
+use crate::harness::{Api, World, fix, kinds};
+
+const CSV: &str = "text/csv";
+
+/// A file of circles of 150 m: id and latitude in each row.
+fn file(rows: &[(&str, f64)]) -> String {
+    rows.iter()
+        .fold("id,lat,lon,radius\n".to_owned(), |text, (id, latitude)| {
+            format!("{text}{id},{latitude},8.5,150\n")
+        })
+}
+
+fn upload(api: &Api, query: &str, rows: &[(&str, f64)]) -> Value {
+    let path = format!("/v1/geofence-sets/shops{query}");
+    let answer = api.call("PUT", &path, CSV, file(rows).as_bytes());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body
+}
+
+/// Ids of the geofences at a latitude.
+fn at(api: &Api, latitude: f64) -> Vec<String> {
+    let context = api.get(&format!("/v1/context?latitude={latitude}&longitude=8.5"));
+    ids(&context["geofences"])
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    let list = list.as_array().expect("a list");
+    list.iter()
+        .map(|item| item["externalId"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_dry_run_tells_the_difference_and_changes_nothing() {
+    let world = World::start();
+    upload(&world.api, "", &[("same", 47.0), ("moved", 47.1), ("gone", 47.2)]);
+    let new = [("same", 47.0), ("moved", 47.15), ("new", 47.3)];
+    let told = upload(&world.api, "?dryRun=true", &new);
+    for (kind, id) in [
+        ("added", "new"),
+        ("changed", "moved"),
+        ("unchanged", "same"),
+        ("removed", "gone"),
+    ] {
+        assert_eq!(
+            (&told[kind], ids(&told["identities"][kind])),
+            (&json!(1), vec![id.to_owned()]),
+            "{told}"
+        );
+    }
+    assert_eq!(told["version"], Value::Null);
+    assert_eq!(
+        (at(&world.api, 47.2), at(&world.api, 47.3)),
+        (vec!["gone".to_owned()], vec![])
+    );
+    let done = upload(&world.api, "", &new);
+    assert_eq!(
+        (&done["version"], &done["identities"]),
+        (&json!(2), &told["identities"])
+    );
+    assert_eq!(
+        (at(&world.api, 47.2), at(&world.api, 47.3)),
+        (vec![], vec!["new".to_owned()])
+    );
+}
+
+#[test]
+fn earlier_versions_can_be_made_live_again_and_survive_a_restart() {
+    let world = World::start();
+    for version in 1..=12 {
+        let told = upload(&world.api, "", &[("shop", 47.0 + f64::from(version) / 10.0)]);
+        assert_eq!(told["version"], version);
+    }
+    let versions = world.api.get("/v1/geofence-sets/shops/versions");
+    let numbers: Vec<u64> = versions["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|item| item["version"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(numbers, [12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
+    let activate = |world: &World, version: u32| {
+        let path = format!("/v1/geofence-sets/shops/versions/{version}/activate");
+        world.api.call("POST", &path, "", &[])
+    };
+    assert_eq!(activate(&world, 2).status, 404);
+    let answer = activate(&world, 5);
+    assert_eq!((answer.status, &answer.body["changed"]), (200, &json!(1)));
+    assert_eq!(at(&world.api, 47.5), ["shop"]);
+    let world = world.restart();
+    assert_eq!(
+        (at(&world.api, 47.5), at(&world.api, 48.2)),
+        (vec!["shop".to_owned()], vec![])
+    );
+    assert_eq!(upload(&world.api, "", &[("shop", 49.0)])["version"], 13);
+}
+
+#[test]
+fn a_file_that_changes_nothing_makes_no_version() {
+    let world = World::start();
+    assert_eq!(upload(&world.api, "", &[("shop", 47.0)])["version"], 1);
+    assert_eq!(upload(&world.api, "", &[("shop", 47.0)])["version"], 1);
+    world.api.ok(
+        "PUT",
+        "/v1/geofences/shops/shop",
+        &json!({"latitude": 47.5, "longitude": 8.5, "radius": 150}),
+    );
+    let again = upload(&world.api, "", &[("shop", 47.0)]);
+    assert_eq!((&again["version"], &again["changed"]), (&json!(2), &json!(1)));
+}
+
+#[test]
+fn a_single_geofence_is_put_read_changed_and_removed_at_once() {
+    let world = World::start();
+    let (api, path) = (&world.api, "/v1/geofences/café/№ 1");
+    let path = path
+        .replace(' ', "%20")
+        .replace('é', "%C3%A9")
+        .replace('№', "%E2%84%96");
+    let body = json!({
+        "latitude": 47.0, "longitude": 8.5, "radius": 150, "description": "Corner", "brand": "sunrise",
+        "codes": ["c-1"], "metadata": {"floor": 2},
+    });
+    let created = api.json("PUT", &path, &body);
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.body["set"], "singles");
+    assert_eq!(at(api, 47.0), ["№ 1"]);
+    // What is answered can be sent back.
+    let read = api.get(&path);
+    assert_eq!(api.json("PUT", &path, &read).status, 200);
+    assert_eq!(api.get(&path), read);
+    let feature = json!({
+        "type": "Feature", "properties": {"enabled": false},
+        "geometry": {"type": "Polygon", "coordinates": [[[8.4, 47.4], [8.6, 47.4], [8.6, 47.6], [8.4, 47.4]]]},
+    });
+    assert_eq!(api.json("PUT", &path, &feature).status, 200);
+    assert_eq!(
+        (at(api, 47.0), at(api, 47.45)),
+        (vec![], vec![]),
+        "a disabled one matches nothing"
+    );
+    assert_eq!(api.get(&path)["enabled"], false);
+    let mut enabled = api.get(&path);
+    enabled["enabled"] = json!(true);
+    assert_eq!(api.json("PUT", &path, &enabled).status, 200);
+    let world = world.restart();
+    assert_eq!(at(&world.api, 47.45), ["№ 1"]);
+    assert_eq!(world.api.call("DELETE", &path, "", &[]).status, 204);
+    assert_eq!(world.api.call("DELETE", &path, "", &[]).status, 404);
+    assert_eq!(at(&world.api, 47.45), Vec::<String>::new());
+    let world = world.restart();
+    assert_eq!(at(&world.api, 47.45), Vec::<String>::new());
+}
+
+#[test]
+fn a_single_geofence_that_is_wrong_is_refused_with_the_place() {
+    let world = World::start();
+    let put = |body: Value| world.api.json("PUT", "/v1/geofences/shop/1", &body);
+    let cases = [
+        (
+            json!({"latitude": 47.0, "longitude": 8.5, "radius": -1}),
+            "/radius",
+            "radius_invalid",
+        ),
+        (
+            json!({"latitude": 97.0, "longitude": 8.5, "radius": 100}),
+            "/geometry/coordinates",
+            "latitude_out_of_range",
+        ),
+        (
+            json!({"latitude": 47.0, "longitude": 8.5, "radius": 100, "tag": "other"}),
+            "/tag",
+            "field_invalid",
+        ),
+        (
+            json!({"latitude": 47.0, "longitude": 8.5, "radius": 100, "set": 7}),
+            "/set",
+            "field_invalid",
+        ),
+        (json!({"radius": 100}), "/geometry", "geometry_missing"),
+    ];
+    for (body, pointer, code) in cases {
+        let answer = put(body.clone());
+        assert!((400..500).contains(&answer.status), "{body}: {answer:?}");
+        let error = &answer.body["errors"][0];
+        assert_eq!(
+            (&error["pointer"], &error["code"]),
+            (&json!(pointer), &json!(code)),
+            "{body}: {answer:?}"
+        );
+    }
+    assert_eq!(put(json!([])).status, 400);
+    assert_eq!(world.api.call("GET", "/v1/geofences/shop/1", "", &[]).status, 404);
+}
+
+#[test]
+fn a_single_edit_of_an_uploaded_set_lasts_until_its_next_upload() {
+    let world = World::start();
+    let rows = [("a", 47.0), ("b", 47.1)];
+    upload(&world.api, "", &rows);
+    let moved = json!({"latitude": 47.2, "longitude": 8.5, "radius": 150});
+    assert_eq!(world.api.ok("PUT", "/v1/geofences/shops/a", &moved)["set"], "shops");
+    assert_eq!(world.api.call("DELETE", "/v1/geofences/shops/b", "", &[]).status, 204);
+    let world = world.restart();
+    assert_eq!((at(&world.api, 47.0), at(&world.api, 47.1)), (vec![], vec![]));
+    assert_eq!(at(&world.api, 47.2), ["a"]);
+    let told = upload(&world.api, "", &rows);
+    assert_eq!(
+        (&told["changed"], &told["added"], &told["version"]),
+        (&json!(1), &json!(1), &json!(2))
+    );
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.2)),
+        (vec!["a".to_owned()], vec![])
+    );
+    let world = world.restart();
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.1)),
+        (vec!["a".to_owned()], vec!["b".to_owned()])
+    );
+}
+
+#[test]
+fn many_single_edits_are_packed_and_none_is_lost() {
+    let world = World::start();
+    for number in 0..300_u32 {
+        let body = json!({"latitude": 40.0 + f64::from(number) * 0.005, "longitude": 8.5, "radius": 150});
+        world.api.ok("PUT", &format!("/v1/geofences/shop/{number}"), &body);
+        if number % 50 == 0 {
+            assert_eq!(at(&world.api, 40.0 + f64::from(number) * 0.005), [number.to_string()]);
+        }
+    }
+    for number in (0..300_u32).step_by(37) {
+        assert_eq!(at(&world.api, 40.0 + f64::from(number) * 0.005), [number.to_string()]);
+    }
+    assert_eq!(world.api.get("/v1/geofence-sets")["items"][0]["count"], 300);
+}
+
+#[test]
+fn geofences_are_searched_by_distance_box_tag_and_page() {
+    let world = World::start();
+    let api = &world.api;
+    let rows: Vec<(String, f64)> = (0..25)
+        .map(|n| (format!("{n:02}"), 47.0 + f64::from(n) * 0.01))
+        .collect();
+    let rows: Vec<(&str, f64)> = rows.iter().map(|(id, latitude)| (id.as_str(), *latitude)).collect();
+    upload(api, "?tag=shop", &rows);
+    api.ok(
+        "PUT",
+        "/v1/geofences/gate/00",
+        &json!({"latitude": 47.1, "longitude": 8.5, "radius": 150}),
+    );
+    let near = api.get("/v1/geofences?near=47.1,8.5&radius=1500");
+    assert_eq!(ids(&near["items"]), ["00", "10", "09", "11"]);
+    let metres: Vec<f64> = near["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|item| item["distance"].as_f64().expect("metres"))
+        .collect();
+    assert!(
+        metres[1] == 0.0 && (metres[2] - (1111.8 - 150.0)).abs() < 2.0,
+        "{metres:?}"
+    );
+    assert_eq!(
+        ids(&api.get("/v1/geofences?near=47.1,8.5&radius=1500&tag=shop&limit=2")["items"]),
+        ["10", "09"]
+    );
+    assert_eq!(
+        ids(&api.get("/v1/geofences?bbox=8.4,47.045,8.6,47.075")["items"]),
+        ["05", "06", "07"]
+    );
+    let mut path = "/v1/geofences?tag=shop&limit=10".to_owned();
+    let mut listed = Vec::new();
+    loop {
+        let page = api.get(&path);
+        listed.extend(ids(&page["items"]));
+        let Some(cursor) = page["nextCursor"].as_str() else {
+            break;
+        };
+        path = format!("/v1/geofences?tag=shop&limit=10&cursor={cursor}");
+    }
+    assert_eq!(listed, rows.iter().map(|(id, _)| (*id).to_owned()).collect::<Vec<_>>());
+    for wrong in [
+        "near=47.1",
+        "near=97,8",
+        "bbox=1,2,3",
+        "bbox=1,5,2,4",
+        "radius=-1",
+        "cursor=x",
+        "nearr=1,1",
+    ] {
+        let answer = api.call("GET", &format!("/v1/geofences?{wrong}"), "", &[]);
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (400, &json!("parameter_invalid")),
+            "{wrong}: {answer:?}"
+        );
+    }
+}
+
+#[test]
+fn who_is_inside_a_geofence_that_moves_leaves_or_stays_by_where_they_are() {
+    let world = World::start();
+    let here = fix("phone", 47.0, 8.5);
+    let next = |world: &World| {
+        world.clock.advance(DurationMs::from_secs(60));
+        kinds(&world.api.check_in(&here)[0])
+    };
+    upload(&world.api, "", &[("shop", 47.0)]);
+    assert_eq!(next(&world), ["entered shop"]);
+    upload(&world.api, "", &[("shop", 47.0001)]);
+    assert_eq!(
+        next(&world),
+        Vec::<String>::new(),
+        "still inside, so that nothing has happened"
+    );
+    upload(&world.api, "", &[("shop", 47.1)]);
+    assert_eq!(next(&world), ["exited shop"]);
+    upload(&world.api, "", &[("shop", 47.0)]);
+    assert_eq!(next(&world), ["entered shop"]);
+    upload(&world.api, "", &[("other", 47.1)]);
+    assert_eq!(next(&world), ["exited shop"], "one that is gone is left");
+}
+
+#[test]
+fn an_export_comes_back_as_it_went_out() {
+    let world = World::start();
+    let body = json!({"type": "FeatureCollection", "features": [
+        {"type": "Feature", "geometry": {"type": "Point", "coordinates": [8.123_456_789_012, -47.1]},
+         "properties": {"externalId": "1", "tag": "a", "radius": 123.456, "enabled": false, "codes": ["x", "y"]}},
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[179.5, 1], [-179.5, 1], [-179.5, 2], [179.5, 1]]]},
+         "properties": {"externalId": "2", "tag": "b", "description": "Fiji", "brand": "sunrise", "metadata": {"x": [1]}}},
+    ]});
+    world.api.ok("PUT", "/v1/geofence-sets/a", &body);
+    let exported = world.api.get("/v1/geofence-sets/a.geojson");
+    assert_eq!(exported["features"].as_array().map(Vec::len), Some(2));
+    let again = world.api.ok("PUT", "/v1/geofence-sets/a?dryRun=true", &exported);
+    assert_eq!(again["unchanged"], 2, "{again}");
+    world.api.ok(
+        "PUT",
+        "/v1/geofence-sets/empty",
+        &json!({"type": "FeatureCollection", "features": []}),
+    );
+    let empty = world.api.get("/v1/geofence-sets/empty");
+    assert_eq!(empty["features"], json!([]));
+    assert_eq!(world.api.call("GET", "/v1/geofence-sets/nothing", "", &[]).status, 404);
+}
