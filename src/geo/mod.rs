@@ -17,7 +17,7 @@ mod tests;
 mod unwrap;
 
 pub use ellipsoid::{Ecef, distance_m};
-pub use index::GeofenceIndex;
-pub use polygons::Polygons;
+pub use index::{GeofenceIndex, Hits, LonLatBox};
+pub use polygons::{Cut, Polygons};
 pub use position::{Position, PositionError};
 pub use shape::{RADIUS_M_MAX, RingAt, RingProblem, Shape, ShapeError, VERTICES_MAX};

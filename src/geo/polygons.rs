@@ -11,6 +11,15 @@ use super::{
 /// Added to a computed radius against rounding, in metres.
 const RADIUS_MARGIN_M: f64 = 1e-3;
 
+/// What was done to polygons so that no edge crosses the antimeridian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// They cross the antimeridian and were cut in pieces there.
+    CrossesAntimeridian,
+    /// A ring goes round a pole; it was closed through the pole.
+    EnclosesPole,
+}
+
 /// One or more polygons, each an outer ring with any number of holes. Valid by construction.
 #[derive(Debug, Clone)]
 pub struct Polygons(Vec<Vec<Ring>>);
@@ -56,6 +65,16 @@ impl Polygons {
             polygons.push(rings?);
         }
         Ok(Self(polygons))
+    }
+
+    /// Takes coordinates that [`Polygons::coordinates`] gave: neither cuts nor winds. What is damaged is an error.
+    pub fn restore(coordinates: Vec<Vec<Vec<Vertex>>>) -> Result<Self, ShapeError> {
+        Self::new(coordinates)
+    }
+
+    /// Whether [`Polygons::new`] had to cut what it was given.
+    pub fn was_cut(&self) -> Option<Cut> {
+        None
     }
 
     /// The coordinates as they were uploaded, in the order of GeoJSON's `MultiPolygon`.
