@@ -15,6 +15,7 @@ mod geometry;
 mod names;
 mod text;
 mod track;
+mod wkt;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::{Cut, Polygons, Position, PositionError, circle, distance_m, unwrap::
 pub const RADIUS_M_MAX: f64 = 1_000_000.0;
 
 /// Most vertices of one shape.
-pub const VERTICES_MAX: usize = 100_000;
+pub const VERTICES_MAX: usize = 1_000_000;
 
 /// A circle or polygons. In JSON `{"type": "Circle", "center": {...}, "radius": metres}` or GeoJSON's `MultiPolygon`
 /// with the coordinates as they were uploaded; `Polygon` is read, too. Deserialising validates.
