@@ -60,6 +60,8 @@ impl Geofence {
             description: None,
             shape,
             enabled: true,
+            dwell_threshold: None,
+            operating_hours: None,
             brand: None,
             beacons: Vec::new(),
             codes: Vec::new(),

@@ -12,6 +12,8 @@ use super::{
     checkin::BeaconId,
     geofence::Geofence,
     ids::{BrandId, ExternalId, GeofenceId, IdError, SetName, Tag},
+    operating_hours::OperatingHours,
+    time::DurationMs,
 };
 use crate::geo::{Position, Shape, ShapeError};
 
@@ -81,6 +83,10 @@ struct Rest {
     codes: Vec<String>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dwell_threshold: Option<DurationMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operating_hours: Option<OperatingHours>,
 }
 
 /// Writes geofences one after the other.
@@ -106,6 +112,8 @@ impl Packer {
             beacons: geofence.beacons.clone(),
             codes: geofence.codes.clone(),
             metadata: geofence.metadata.clone(),
+            dwell_threshold: geofence.dwell_threshold,
+            operating_hours: geofence.operating_hours.clone(),
         };
         let rest = if rest == Rest::default() {
             String::new()
@@ -213,6 +221,8 @@ impl Unpacker {
             beacons: rest.beacons,
             codes: rest.codes,
             metadata: rest.metadata,
+            dwell_threshold: rest.dwell_threshold,
+            operating_hours: rest.operating_hours,
         })
     }
 }
@@ -257,6 +267,8 @@ mod tests {
                     minor: 2,
                 }],
                 codes: vec!["c-1".to_owned()],
+                dwell_threshold: Some(DurationMs::from_secs(90)),
+                operating_hours: Some(OperatingHours::parse("Mo-Fr 09:00-18:00; Sa 22:00-02:00").unwrap()),
                 metadata: json!({"floor": -1, "open": [1.5, null]}).as_object().unwrap().clone(),
                 ..Geofence::new(id(2), Shape::polygon(vec![ring]).unwrap())
             },

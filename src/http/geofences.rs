@@ -316,6 +316,7 @@ fn summary(geofence: &Geofence) -> Value {
         "tag": geofence.id.tag, "externalId": geofence.id.external_id, "set": geofence.set,
         "description": geofence.description, "enabled": geofence.enabled, "brand": geofence.brand,
         "metadata": geofence.metadata, "beacons": geofence.beacons, "codes": geofence.codes,
+        "dwellThreshold": geofence.dwell_threshold, "operatingHours": geofence.operating_hours,
         "geometry": &geofence.shape,
     })
 }

@@ -125,6 +125,7 @@ fn a_single_geofence_is_put_read_changed_and_removed_at_once() {
     let body = json!({
         "latitude": 47.0, "longitude": 8.5, "radius": 150, "description": "Corner", "brand": "sunrise",
         "codes": ["c-1"], "metadata": {"floor": 2},
+        "dwellThreshold": "PT5M", "operatingHours": {"mon": [["09:00", "18:00"]]},
     });
     let created = api.json("PUT", &path, &body);
     assert_eq!(created.status, 201, "{created:?}");
