@@ -1,15 +1,23 @@
 //! A client of a running server, for the other commands.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{Read, Seek as _, SeekFrom},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::Value;
 
 /// A request that fails for a reason that may pass is made again so often.
 const TRIES_MAX: u32 = 5;
 /// A request has ended after this.
 const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Longest answer that is read whole.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where the server is, and as whom to talk to it.
 #[derive(Args, Clone)]
@@ -58,7 +66,6 @@ impl Client {
             .context("no key: give one with --key or BECKON_KEY; `beckon serve` prints one at its first start")?;
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(TIMEOUT))
             .build()
             .new_agent();
         Ok(Self {
@@ -70,33 +77,90 @@ impl Client {
 
     /// Makes a request, and again where the server says that it can't do it now.
     pub(crate) fn request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> anyhow::Result<Answer> {
-        let url = format!("{}{path}", self.base);
-        for attempt in 1.. {
-            let request = ureq::http::Request::builder()
-                .method(method)
-                .uri(&url)
-                .header("Authorization", format!("Bearer {}", self.key))
-                .header("Content-Type", kind)
-                .body(body)
-                .with_context(|| format!("`{url}` is no URL"))?;
-            let mut response = self
-                .agent
-                .run(request)
-                .with_context(|| format!("can't reach the server at {}", self.base))?;
-            let status = response.status().as_u16();
-            if status == 503 && attempt < TRIES_MAX {
-                std::thread::sleep(Duration::from_millis(250) * attempt);
-                continue;
-            }
-            let text = response.body_mut().read_to_string().context("the answer broke off")?;
-            let body = if text.is_empty() {
-                Value::Null
-            } else {
-                serde_json::from_str(&text).unwrap_or(Value::Null)
-            };
-            return Ok(Answer { status, body });
+        self.again_when_busy(|| {
+            let request = self.builder(method, path, kind).body(body);
+            self.run(
+                request.with_context(|| format!("`{}{path}` is no URL", self.base))?,
+                Some(TIMEOUT),
+            )
+        })
+    }
+
+    /// Sends a file, however long that takes, and shows on `bar` how far it is.
+    pub(crate) fn upload(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        mut file: &File,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Answer> {
+        self.again_when_busy(|| {
+            file.seek(SeekFrom::Start(0)).context("the file can't be read again")?;
+            let length = file.metadata().context("the file's length is unknown")?.len();
+            bar.set_position(0);
+            let mut body = bar.wrap_read(file);
+            let request = self
+                .builder(method, path, kind)
+                .header("Content-Length", length)
+                .body(ureq::SendBody::from_reader(&mut body))
+                .with_context(|| format!("`{}{path}` is no URL", self.base))?;
+            self.run(request, None)
+        })
+    }
+
+    /// Gets a body of any length as a stream.
+    pub(crate) fn download(&self, path: &str) -> anyhow::Result<impl Read + use<>> {
+        let request = self.builder("GET", path, "application/json").body(());
+        let request = request.with_context(|| format!("`{}{path}` is no URL", self.base))?;
+        let mut response = self.send_off(request, None)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let body = read_body(&mut response)?;
+            Answer { status, body }.success()?;
         }
-        bail!("the server can't do it now")
+        Ok(response.into_body().into_reader())
+    }
+
+    fn builder(&self, method: &str, path: &str, kind: &str) -> ureq::http::request::Builder {
+        ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("Authorization", format!("Bearer {}", self.key))
+            .header("Content-Type", kind)
+    }
+
+    fn again_when_busy(&self, mut ask: impl FnMut() -> anyhow::Result<Answer>) -> anyhow::Result<Answer> {
+        for attempt in 1..TRIES_MAX {
+            let answer = ask()?;
+            if answer.status != 503 {
+                return Ok(answer);
+            }
+            std::thread::sleep(Duration::from_millis(250) * attempt);
+        }
+        ask()
+    }
+
+    fn send_off(
+        &self,
+        request: ureq::http::Request<impl ureq::AsSendBody>,
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
+        let request = self.agent.configure_request(request).timeout_global(timeout).build();
+        self.agent
+            .run(request)
+            .with_context(|| format!("can't reach the server at {}", self.base))
+    }
+
+    fn run(
+        &self,
+        request: ureq::http::Request<impl ureq::AsSendBody>,
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<Answer> {
+        let mut response = self.send_off(request, timeout)?;
+        let status = response.status().as_u16();
+        let body = read_body(&mut response)?;
+        Ok(Answer { status, body })
     }
 
     /// Sends JSON.
@@ -109,6 +173,13 @@ impl Client {
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.request("GET", path, "application/json", &[])?.success()
     }
+}
+
+/// JSON; null when it is empty or something else.
+fn read_body(response: &mut ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
+    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+    let text = body.read_to_string().context("the answer broke off")?;
+    Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
 }
 
 /// A text as one part of a path or query.

@@ -1,5 +1,7 @@
 //! Geofence sets and their versions, single geofences, search and export.
 
+use std::process::Command;
+
 use beckon::domain::time::DurationMs;
 use serde_json::{Value, json};
 
@@ -351,4 +353,56 @@ fn an_export_comes_back_as_it_went_out() {
     let empty = world.api.get("/v1/geofence-sets/empty");
     assert_eq!(empty["features"], json!([]));
     assert_eq!(world.api.call("GET", "/v1/geofence-sets/nothing", "", &[]).status, 404);
+}
+
+#[test]
+fn the_command_line_imports_exports_and_goes_back() {
+    let world = World::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let beckon = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_beckon"))
+            .arg("geofences")
+            .args(arguments)
+            .env("BECKON_URL", &world.api.base)
+            .env("BECKON_KEY", &world.api.key)
+            .output()
+            .expect("beckon starts");
+        let text = String::from_utf8(output.stdout).expect("text") + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    std::fs::write(path("shops.csv"), file(&[("a", 47.0), ("b", 47.1)])).expect("written");
+    let (code, text) = beckon(&["check", &path("shops.csv")]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.ends_with("shops.csv: good: 2 read, 2 accepted, 0 rejected\n"),
+        "{text}"
+    );
+    let (code, text) = beckon(&["import", &path("shops.csv")]);
+    assert_eq!(code, Some(0), "{text}");
+    let all = "+ shops/a\n+ shops/b\n\
+               set shops: version 1 is live: 2 read, 2 accepted, 0 rejected; 2 added, 0 changed, 0 unchanged, 0 removed\n";
+    assert_eq!(text, all);
+    std::fs::write(path("shops.csv"), file(&[("a", 47.5)])).expect("written");
+    let (_, text) = beckon(&["import", &path("shops.csv"), "--dry-run"]);
+    assert!(
+        text.starts_with("~ shops/a\n- shops/b\nset shops: nothing was changed (dry run): 1 read"),
+        "{text}"
+    );
+    beckon(&["import", &path("shops.csv")]);
+    let (_, text) = beckon(&["versions", "shops"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("version    2") && lines[0].ends_with("live"),
+        "{text}"
+    );
+    let (code, text) = beckon(&["activate", "shops", "1"]);
+    assert_eq!((code, at(&world.api, 47.1)), (Some(0), vec!["b".to_owned()]), "{text}");
+    assert_eq!(beckon(&["activate", "shops", "9"]).0, Some(1));
+    let (code, text) = beckon(&["export", "shops", "-o", &path("out.geojson")]);
+    assert_eq!(code, Some(0), "{text}");
+    let (_, text) = beckon(&["import", &path("out.geojson"), "--set", "shops", "--dry-run"]);
+    assert!(text.contains("0 added, 0 changed, 2 unchanged, 0 removed"), "{text}");
+    let (code, text) = beckon(&["export", "nothing"]);
+    assert!(code == Some(1) && text.contains("geofence_unknown"), "{text}");
 }

@@ -16,3 +16,4 @@ mod harness;
 mod porto;
 mod readme;
 mod store;
+mod store_sets;
