@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 
 use super::ports::{ControlStore, StoreError, StoredEdit};
 use crate::domain::{
@@ -25,6 +25,9 @@ use crate::domain::{
 
 /// Single edits are packed with the rest when there are more than this.
 const EDITS_MAX: usize = 256;
+
+/// Parts of a set that are read ahead.
+const PARTS_AHEAD_MAX: usize = 8;
 
 /// Catalogues of all workspaces.
 pub struct Catalogues {
@@ -97,19 +100,29 @@ impl Catalogues {
         set: &SetName,
         version: u32,
     ) -> Result<Vec<Arc<Geofence>>, StoreError> {
-        let (mut unpacker, mut all) = (Unpacker::new(set.clone()), Vec::new());
+        let (send, mut parts) = mpsc::channel::<Vec<u8>>(PARTS_AHEAD_MAX);
+        let mut unpacker = Unpacker::new(set.clone());
+        // The next part is read while this one is unpacked.
+        let unpacking = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            while let Some(part) = parts.blocking_recv() {
+                unpacker.unpack(&part, |geofence| all.push(Arc::new(geofence)))?;
+            }
+            Ok::<_, PackError>(all)
+        });
         for number in 0.. {
             let Some(part) = self.store.load_part(workspace, set, version, number).await? else {
                 break;
             };
-            (unpacker, all) = tokio::task::spawn_blocking(move || {
-                unpacker.unpack(&part, |geofence| all.push(Arc::new(geofence)))?;
-                Ok::<_, PackError>((unpacker, all))
-            })
-            .await
-            .map_err(|error| StoreError::Unavailable(error.to_string()))??;
+            if send.send(part).await.is_err() {
+                break;
+            }
         }
-        Ok(all)
+        drop(send);
+        let all = unpacking
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(all?)
     }
 
     /// Reads the workspace's campaigns from the store and makes them current.

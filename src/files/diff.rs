@@ -2,7 +2,7 @@
 
 use std::{hash::BuildHasher as _, sync::Arc};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::Serialize;
 
 use crate::domain::{geofence::Geofence, ids::GeofenceId};
@@ -63,7 +63,7 @@ impl Diff {
 pub struct Differ {
     old: Vec<Arc<Geofence>>,
     by_id: HashTable<u32>,
-    hasher: std::hash::RandomState,
+    hasher: DefaultHashBuilder,
     is_seen: Vec<bool>,
     diff: Diff,
 }
@@ -71,7 +71,7 @@ pub struct Differ {
 impl Differ {
     /// Against this content, in which each identity is once.
     pub fn new(old: Vec<Arc<Geofence>>) -> Self {
-        let hasher = std::hash::RandomState::new();
+        let hasher = DefaultHashBuilder::default();
         let hash = |place: &u32| hasher.hash_one(&old[*place as usize].id);
         let mut by_id = HashTable::with_capacity(old.len());
         for place in 0..old.len() as u32 {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, hash::BuildHasher as _, sync::Arc};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 use crate::{
     domain::{checkin::BeaconId, geofence::Geofence, ids::GeofenceId},
@@ -17,8 +17,7 @@ pub(super) struct Layer {
     /// So many at the beginning can be found by identity.
     visible: usize,
     index: GeofenceIndex,
-    by_id: HashTable<u32>,
-    hasher: std::hash::RandomState,
+    by_id: ById,
     by_beacon: HashMap<BeaconId, Vec<u32>>,
     by_code: HashMap<String, Vec<u32>>,
 }
@@ -32,26 +31,26 @@ impl Default for Layer {
 impl Layer {
     /// Of two with one identity the later one counts.
     pub(super) fn build(geofences: impl IntoIterator<Item = Arc<Geofence>>) -> Self {
-        let hasher = std::hash::RandomState::new();
-        let (mut kept, hidden) = split_hidden(geofences, &hasher);
-        // Stable, so that places keep the order that the sets have.
-        kept.sort_by_key(|geofence| !geofence.enabled);
+        let (mut kept, hidden, mut by_id) = by_identity(geofences);
+        if kept.iter().any(|geofence| !geofence.enabled) {
+            // Stable, so that places keep the order that the sets have.
+            kept.sort_by_key(|geofence| !geofence.enabled);
+            by_id.places.clear();
+            let hash = |place: &u32| by_id.hasher.hash_one(&kept[*place as usize].id);
+            for place in 0..kept.len() as u32 {
+                by_id.places.insert_unique(hash(&place), place, hash);
+            }
+        }
         let enabled = kept.partition_point(|geofence| geofence.enabled);
         let visible = kept.len();
-        let mut by_id = HashTable::with_capacity(visible);
         let mut by_beacon: HashMap<BeaconId, Vec<u32>> = HashMap::new();
         let mut by_code: HashMap<String, Vec<u32>> = HashMap::new();
-        for (place, geofence) in (0_u32..).zip(&kept) {
-            by_id.insert_unique(hasher.hash_one(&geofence.id), place, |place| {
-                hasher.hash_one(&kept[*place as usize].id)
-            });
-            if geofence.enabled {
-                for beacon in &geofence.beacons {
-                    by_beacon.entry(*beacon).or_default().push(place);
-                }
-                for code in &geofence.codes {
-                    by_code.entry(code.clone()).or_default().push(place);
-                }
+        for (place, geofence) in (0_u32..).zip(&kept[..enabled]) {
+            for beacon in &geofence.beacons {
+                by_beacon.entry(*beacon).or_default().push(place);
+            }
+            for code in &geofence.codes {
+                by_code.entry(code.clone()).or_default().push(place);
             }
         }
         let index = GeofenceIndex::build(kept[..enabled].iter().map(|geofence| geofence.shape.clone()));
@@ -62,7 +61,6 @@ impl Layer {
             visible,
             index,
             by_id,
-            hasher,
             by_beacon,
             by_code,
         }
@@ -93,10 +91,9 @@ impl Layer {
 
     /// Also a disabled one.
     pub(super) fn find(&self, id: &GeofenceId) -> Option<u32> {
-        let found = self.by_id.find(self.hasher.hash_one(id), |place| {
-            self.geofences[*place as usize].id == *id
-        });
-        found.copied()
+        let hash = self.by_id.hasher.hash_one(id);
+        let is_same = |place: &u32| self.geofences[*place as usize].id == *id;
+        self.by_id.places.find(hash, is_same).copied()
     }
 
     /// Over those that match; its ids are the places.
@@ -113,14 +110,19 @@ impl Layer {
     }
 }
 
-/// Takes out those whose identity comes again later.
-fn split_hidden(
-    geofences: impl IntoIterator<Item = Arc<Geofence>>,
-    hasher: &std::hash::RandomState,
-) -> (Vec<Arc<Geofence>>, Vec<Arc<Geofence>>) {
-    let mut kept: Vec<Arc<Geofence>> = Vec::new();
+/// Finds places by the identities of what is there.
+struct ById {
+    places: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+/// Splits those whose identity comes again later off, and finds the others by it.
+fn by_identity(geofences: impl IntoIterator<Item = Arc<Geofence>>) -> (Vec<Arc<Geofence>>, Vec<Arc<Geofence>>, ById) {
+    let geofences = geofences.into_iter();
+    let hasher = DefaultHashBuilder::default();
+    let mut kept: Vec<Arc<Geofence>> = Vec::with_capacity(geofences.size_hint().0);
+    let mut places: HashTable<u32> = HashTable::with_capacity(geofences.size_hint().0);
     let mut hidden = Vec::new();
-    let mut places: HashTable<u32> = HashTable::new();
     for geofence in geofences {
         let entry = places.entry(
             hasher.hash_one(&geofence.id),
@@ -128,14 +130,14 @@ fn split_hidden(
             |place| hasher.hash_one(&kept[*place as usize].id),
         );
         match entry {
-            hashbrown::hash_table::Entry::Occupied(place) => {
+            Entry::Occupied(place) => {
                 hidden.push(std::mem::replace(&mut kept[*place.get() as usize], geofence));
             }
-            hashbrown::hash_table::Entry::Vacant(place) => {
+            Entry::Vacant(place) => {
                 place.insert(kept.len() as u32);
                 kept.push(geofence);
             }
         }
     }
-    (kept, hidden)
+    (kept, hidden, ById { places, hasher })
 }
