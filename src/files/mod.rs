@@ -12,6 +12,8 @@ mod finding;
 mod format;
 mod geojson;
 mod geometry;
+mod lines;
+mod lint;
 mod names;
 mod text;
 mod track;
@@ -39,17 +41,17 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Most rows or features.
     pub features_max: u64,
-    /// Longest GeoJSON feature, in bytes; only features within it are parsed into memory.
+    /// Longest feature or row, in bytes; only one at a time is in memory.
     pub feature_bytes_max: usize,
-    /// Most findings that are kept; a note tells how many more there were.
+    /// Most errors that are kept; a note tells how many more there were. Warnings and notes are summed up anyway.
     pub findings_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bytes_max: 64 * 1024 * 1024,
-            features_max: 1_000_000,
+            bytes_max: 1024 * 1024 * 1024,
+            features_max: 10_000_000,
             feature_bytes_max: 16 * 1024 * 1024,
             findings_max: 1_000,
         }
@@ -65,6 +67,8 @@ pub struct ReadOptions {
     pub default_tag: Option<Tag>,
     /// Radius in metres of points that name none.
     pub default_radius_m: Option<f64>,
+    /// The columns' names, for a CSV file without a first line that names them.
+    pub columns: Option<Vec<String>>,
     /// How much is read at most.
     pub limits: Limits,
 }
@@ -76,6 +80,7 @@ impl ReadOptions {
             set,
             default_tag: None,
             default_radius_m: None,
+            columns: None,
             limits: Limits::default(),
         }
     }
@@ -120,9 +125,24 @@ pub enum FileError {
     /// Nothing, or only blanks.
     #[error("the file is empty")]
     Empty,
-    /// UTF-16 or UTF-32.
-    #[error("the file is in UTF-16; save it as UTF-8")]
-    Utf16,
+    /// Neither UTF-8 nor UTF-16 with a mark nor Windows-1252; mostly no text at all.
+    #[error("line {line}: the byte 0x{byte:02x} is in no text; is this another kind of file? Save it as UTF-8")]
+    EncodingUnreadable {
+        /// From 1.
+        line: u64,
+        /// The first such byte.
+        byte: u8,
+    },
+    /// A row above [`Limits::feature_bytes_max`].
+    #[error(
+        "line {line}: the row that begins here is longer than {bytes_max} bytes; a double quote seems not to be closed"
+    )]
+    RowTooLong {
+        /// Where the row begins, from 1.
+        line: u64,
+        /// The limit.
+        bytes_max: usize,
+    },
     /// The JSON can't be parsed.
     #[error("line {line}, column {column}: this is not JSON: {message}")]
     Json {
@@ -154,19 +174,45 @@ pub enum FileError {
         /// The columns that there are.
         found: Vec<String>,
     },
+    /// The first line holds data instead of the columns' names.
+    #[error(
+        "line {line}: the columns have no names: the first line seems to be data, {}; put a line such as \
+         `id,name,latitude,longitude` before it, or name all {} columns with `columns=`",
+        shown(found), found.len()
+    )]
+    HeaderMissing {
+        /// The first line, from 1.
+        line: u64,
+        /// What it holds.
+        found: Vec<String>,
+    },
+}
+
+/// Shows where the columns' names should be.
+fn shown(fields: &[String]) -> String {
+    const SHOWN_MAX: usize = 8;
+    let shown = fields.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if fields.len() > SHOWN_MAX {
+        format!("{shown}, …")
+    } else {
+        shown
+    }
 }
 
 impl FileError {
     /// The line (from 1) where reading ended, where it is known.
     pub fn line(&self) -> Option<u64> {
         match self {
-            Self::Json { line, .. } | Self::ColumnsMissing { line, .. } => Some(*line),
+            Self::Json { line, .. }
+            | Self::ColumnsMissing { line, .. }
+            | Self::HeaderMissing { line, .. }
+            | Self::EncodingUnreadable { line, .. }
+            | Self::RowTooLong { line, .. } => Some(*line),
             Self::Io(_)
             | Self::NotTaken(_)
             | Self::TooLong { .. }
             | Self::TooManyFeatures { .. }
             | Self::Empty
-            | Self::Utf16
             | Self::NotGeoJson { .. } => None,
         }
     }
@@ -175,16 +221,16 @@ impl FileError {
 /// Takes one good geofence after the other, in the order of the file. An error ends the reading.
 pub type Take<'a> = &'a mut dyn FnMut(Geofence) -> std::io::Result<()>;
 
-/// Reads a geofence file of a known format from its beginning and hands each good geofence to `take`.
+/// Reads a geofence file of a known format from its beginning and hands each good geofence to `take`. Only one feature or
+/// row is in memory at a time. On an error `take` has got some geofences already, which are to be discarded.
 pub fn read(
     input: impl BufRead + Seek,
     format: Format,
     options: &ReadOptions,
     take: Take<'_>,
 ) -> Result<Reading, FileError> {
-    let bytes = text::read_all(input, options.limits.bytes_max)?;
     match format {
-        Format::GeoJson => geojson::read(&bytes, options, take),
-        Format::Csv => csv::read(&bytes, options, take),
+        Format::GeoJson => geojson::read(input, options, take),
+        Format::Csv => csv::read(input, options, take),
     }
 }
