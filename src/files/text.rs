@@ -131,12 +131,9 @@ impl Survey {
         let mut rest = bytes;
         loop {
             let at = offset + (bytes.len() - rest.len()) as u64;
-            let error = match std::str::from_utf8(rest) {
-                Ok(_) => {
-                    self.look_at_text(rest, at);
-                    return 0;
-                }
-                Err(error) => error,
+            let Err(error) = std::str::from_utf8(rest) else {
+                self.look_at_text(rest, at);
+                return 0;
             };
             let (good, bad) = rest.split_at(error.valid_up_to());
             self.look_at_text(good, at);
@@ -281,7 +278,9 @@ fn decode(encoding: Encoding, bytes: &[u8], is_end: bool, decoded: &mut Vec<u8>)
             length
         }
         Encoding::Windows1252 => {
-            bytes.iter().for_each(|byte| push(windows_1252(*byte)));
+            for byte in bytes {
+                push(windows_1252(*byte));
+            }
             bytes.len()
         }
         Encoding::Utf16 { is_big_endian } => {

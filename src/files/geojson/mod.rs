@@ -177,7 +177,7 @@ impl Reader<'_> {
             return Ok(());
         }
         loop {
-            let name = self.name(scanner)?;
+            let name = name(scanner)?;
             if !scanner.take(b':')? {
                 return Err(scanner.expected("`:` after the name"));
             }
@@ -200,23 +200,6 @@ impl Reader<'_> {
                 return Err(scanner.expected("`,` or `}`"));
             }
         }
-    }
-
-    fn name(&mut self, scanner: &mut Scanner<impl BufRead>) -> Result<String, FileError> {
-        if scanner.peek()? != Some(b'"') {
-            return Err(scanner.expected("a name in double quotes"));
-        }
-        let place = scanner.error("");
-        let mut name = Part::new(NAME_BYTES_MAX);
-        scanner.value(&mut name)?;
-        let wrong = |message: String| match place {
-            FileError::Json { line, column, .. } => FileError::Json { line, column, message },
-            other => other,
-        };
-        let Some(text) = name.text() else {
-            return Err(wrong(format!("the name is longer than {NAME_BYTES_MAX} bytes")));
-        };
-        serde_json::from_slice(text).map_err(|error| wrong(message_of(&error)))
     }
 
     fn features(&mut self, scanner: &mut Scanner<impl BufRead>) -> Result<(), FileError> {
@@ -301,6 +284,24 @@ impl Document {
         self.whole.push(b":");
         self.whole.push_part(value);
     }
+}
+
+/// The name of a member.
+fn name(scanner: &mut Scanner<impl BufRead>) -> Result<String, FileError> {
+    if scanner.peek()? != Some(b'"') {
+        return Err(scanner.expected("a name in double quotes"));
+    }
+    let place = scanner.error("");
+    let mut name = Part::new(NAME_BYTES_MAX);
+    scanner.value(&mut name)?;
+    let wrong = |message: String| match place {
+        FileError::Json { line, column, .. } => FileError::Json { line, column, message },
+        other => other,
+    };
+    let Some(text) = name.text() else {
+        return Err(wrong(format!("the name is longer than {NAME_BYTES_MAX} bytes")));
+    };
+    serde_json::from_slice(text).map_err(|error| wrong(message_of(&error)))
 }
 
 fn quoted(name: &str) -> String {

@@ -57,12 +57,11 @@ impl Part {
     /// Adds another part's text and counts.
     pub(super) fn push_part(&mut self, part: &Self) {
         self.values += part.values;
-        match part.text() {
-            Some(text) => self.push(text),
-            None => {
-                self.bytes += part.bytes;
-                self.text = Vec::new();
-            }
+        if let Some(text) = part.text() {
+            self.push(text);
+        } else {
+            self.bytes += part.bytes;
+            self.text = Vec::new();
         }
     }
 }

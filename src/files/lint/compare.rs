@@ -75,13 +75,12 @@ impl Fences {
             };
             return;
         }
-        let tag = match self.tags.get(tag) {
-            Some(number) => *number,
-            None => {
-                let number = self.tags.len() as u32;
-                self.tags.insert(tag.clone(), number);
-                number
-            }
+        let tag = if let Some(number) = self.tags.get(tag) {
+            *number
+        } else {
+            let number = self.tags.len() as u32;
+            self.tags.insert(tag.clone(), number);
+            number
         };
         let number = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
         self.list.push(Fence {
