@@ -153,11 +153,16 @@ impl<'a> Collector<'a> {
     }
 
     /// Adds a finding with its place, unless there are too many.
-    pub(super) fn find(&mut self, place: &Place, mut finding: Finding) {
+    pub(super) fn find(&mut self, place: &Place, finding: Finding) {
         if self.reading.findings.len() >= self.options.limits.findings_max {
             self.hidden += 1;
             return;
         }
+        self.remark(place, finding);
+    }
+
+    /// Adds a finding of a kind that a file has only a few of: these are not capped.
+    pub(super) fn remark(&mut self, place: &Place, mut finding: Finding) {
         finding.line = place.line;
         finding.feature = place.feature;
         finding.pointer = place

@@ -38,7 +38,7 @@ pub(super) fn decode(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 }
 
 /// The WHATWG table: 0x80 to 0x9f have characters of their own, the rest is Latin-1.
-fn windows_1252(byte: u8) -> char {
+pub(super) fn windows_1252(byte: u8) -> char {
     const HIGH: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
         '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
