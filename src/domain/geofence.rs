@@ -6,8 +6,13 @@ use serde_json::{Map, Value};
 use super::{
     checkin::BeaconId,
     ids::{BrandId, GeofenceId, SetName},
+    operating_hours::OperatingHours,
+    time::DurationMs,
 };
 use crate::geo::Shape;
+
+/// Longest [`Geofence::dwell_threshold`].
+pub const DWELL_THRESHOLD_MAX: DurationMs = DurationMs::from_secs(7 * 24 * 3600);
 
 /// A geofence as it was uploaded, validated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +31,12 @@ pub struct Geofence {
     /// A disabled one is kept and matches nothing.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub enabled: bool,
+    /// How long a visit must last to count as a stay; above zero and at most [`DWELL_THRESHOLD_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dwell_threshold: Option<DurationMs>,
+    /// When it is open, in its own local time; `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operating_hours: Option<OperatingHours>,
     /// The merchant it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brand: Option<BrandId>,

@@ -12,6 +12,7 @@ pub mod geofence;
 pub mod ids;
 pub mod json_reader;
 pub mod message;
+pub mod operating_hours;
 pub mod presence;
 pub mod record;
 pub mod time;

@@ -54,6 +54,8 @@ fn places() -> Places {
             enabled: true,
             brand: None,
             beacons: vec![beacon(number)],
+            dwell_threshold: None,
+            operating_hours: None,
             codes: vec![format!("code-{number}")],
             metadata: serde_json::Map::new(),
         }

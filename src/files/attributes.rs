@@ -9,7 +9,10 @@ use super::{
 };
 use crate::domain::{
     checkin::BeaconId,
+    geofence::DWELL_THRESHOLD_MAX,
     ids::{BrandId, ExternalId, GeofenceId, ID_BYTES_MAX, Tag},
+    operating_hours::OperatingHours,
+    time::DurationMs,
 };
 
 /// The values of one row or feature, sorted by what they mean.
@@ -33,6 +36,7 @@ struct Entry {
 pub(super) struct Found {
     pub(super) value: Value,
     name: String,
+    rank: u8,
 }
 
 impl Found {
@@ -102,6 +106,7 @@ impl Values {
         Some(Found {
             value: best.value,
             name: best.name,
+            rank: best.rank,
         })
     }
 
@@ -121,6 +126,8 @@ pub(super) struct Attributes {
     pub(super) is_id_from_name: bool,
     pub(super) description: Option<String>,
     pub(super) enabled: bool,
+    pub(super) dwell_threshold: Option<DurationMs>,
+    pub(super) operating_hours: Option<OperatingHours>,
     pub(super) brand: Option<BrandId>,
     pub(super) beacons: Vec<BeaconId>,
     pub(super) codes: Vec<String>,
@@ -136,6 +143,11 @@ impl Attributes {
         let enabled = values
             .take(Field::Enabled)
             .map_or(Ok(true), |found| read_enabled(&found))?;
+        let dwell_threshold = values
+            .take(Field::DwellThreshold)
+            .map(|found| read_dwell_threshold(&found))
+            .transpose()?;
+        let operating_hours = read_operating_hours(&mut values)?;
         let brand = values.take(Field::Brand).map(|found| read_brand(&found)).transpose()?;
         let beacons = values
             .take(Field::Beacons)
@@ -175,6 +187,8 @@ impl Attributes {
             is_id_from_name,
             description,
             enabled,
+            dwell_threshold,
+            operating_hours,
             brand,
             beacons,
             codes,
@@ -230,6 +244,51 @@ fn read_enabled(found: &Found) -> Result<bool, Finding> {
             FindingCode::EnabledInvalid,
             "`enabled` is neither true nor false:",
             "write true or false, or leave it out",
+        )),
+    }
+}
+
+/// ISO 8601, or seconds.
+fn read_dwell_threshold(found: &Found) -> Result<DurationMs, Finding> {
+    let seconds = match &found.value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let milliseconds = |seconds: f64| {
+        seconds
+            .is_finite()
+            .then(|| DurationMs((seconds * 1000.0).round() as i64))
+    };
+    seconds
+        .and_then(milliseconds)
+        .or_else(|| DurationMs::parse(found.value.as_str()?).ok())
+        .filter(|threshold| (1..=DWELL_THRESHOLD_MAX.0).contains(&threshold.0))
+        .ok_or_else(|| {
+            found.error(
+                FindingCode::DwellThresholdInvalid,
+                "this is no time to stay:",
+                "write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days",
+            )
+        })
+}
+
+/// OpenStreetMap's `opening_hours` can say more than weekly hours; then it stays with the owner's own fields.
+fn read_operating_hours(values: &mut Values) -> Result<Option<OperatingHours>, Finding> {
+    const EXACT_RANK: u8 = 0;
+    let Some(found) = values.take(Field::OperatingHours) else {
+        return Ok(None);
+    };
+    match OperatingHours::from_json(&found.value) {
+        Ok(hours) => Ok(Some(hours)),
+        Err(_) if found.rank > EXACT_RANK => {
+            values.keep_scalar(found.name, found.value);
+            Ok(None)
+        }
+        Err(error) => Err(found.error(
+            FindingCode::OperatingHoursInvalid,
+            &format!("the operating hours can't be read ({error}):"),
+            "write days and times such as `Mo-Fr 09:00-18:00; Sa 10:00-14:00`, or leave them out",
         )),
     }
 }

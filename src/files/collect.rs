@@ -144,6 +144,8 @@ impl<'a> Collector<'a> {
             description: attributes.description,
             shape,
             enabled: attributes.enabled,
+            dwell_threshold: attributes.dwell_threshold,
+            operating_hours: attributes.operating_hours,
             brand: attributes.brand,
             beacons: attributes.beacons,
             codes: attributes.codes,

@@ -72,6 +72,10 @@ pub enum FindingCode {
     BrandInvalid,
     /// `enabled` is neither yes nor no.
     EnabledInvalid,
+    /// A time to stay that is neither seconds nor an ISO 8601 duration, or not above zero and at most 7 days.
+    DwellThresholdInvalid,
+    /// Operating hours that can't be read.
+    OperatingHoursInvalid,
     /// Beacons that can't be read.
     BeaconsInvalid,
     /// Codes that can't be read.
@@ -139,6 +143,8 @@ impl FindingCode {
             Self::DuplicateIdentity => "duplicate_identity",
             Self::BrandInvalid => "brand_invalid",
             Self::EnabledInvalid => "enabled_invalid",
+            Self::DwellThresholdInvalid => "dwell_threshold_invalid",
+            Self::OperatingHoursInvalid => "operating_hours_invalid",
             Self::BeaconsInvalid => "beacons_invalid",
             Self::CodesInvalid => "codes_invalid",
             Self::MetadataInvalid => "metadata_invalid",

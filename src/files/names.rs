@@ -10,6 +10,8 @@ pub(super) enum Field {
     Longitude,
     Radius,
     Enabled,
+    DwellThreshold,
+    OperatingHours,
     Brand,
     Beacons,
     Codes,
@@ -84,6 +86,8 @@ const NAMES: &[(Field, &[&str])] = &[
         ],
     ),
     (Field::Enabled, &["enabled"]),
+    (Field::DwellThreshold, &["dwellthreshold"]),
+    (Field::OperatingHours, &["operatinghours", "openinghours"]),
     (Field::Brand, &["brand", "brandid"]),
     (Field::Beacons, &["beacons"]),
     (Field::Codes, &["codes"]),
@@ -133,8 +137,8 @@ mod tests {
         assert_eq!(Target::of("radius_m"), Target::Field(Field::Radius, 1));
         assert_eq!(Target::of("metadata.Floor"), Target::Metadata("Floor".to_owned()));
         assert_eq!(
-            Target::of("Opening Hours"),
-            Target::Metadata("Opening Hours".to_owned())
+            Target::of("Seating Capacity"),
+            Target::Metadata("Seating Capacity".to_owned())
         );
         assert_eq!(Target::of("_"), Target::Metadata("_".to_owned()));
     }

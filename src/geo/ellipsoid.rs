@@ -7,13 +7,13 @@ use geographiclib_rs::{Geodesic, InverseGeodesic};
 use super::Position;
 
 /// Equatorial radius in metres (NGA.STND.0036, the definition of WGS84).
-const A: f64 = 6_378_137.0;
+pub(super) const A: f64 = 6_378_137.0;
 /// Flattening (the same source).
 const F: f64 = 1.0 / 298.257_223_563;
 /// Polar radius in metres.
 const B: f64 = A * (1.0 - F);
 /// Square of the first eccentricity.
-const E2: f64 = F * (2.0 - F);
+pub(super) const E2: f64 = F * (2.0 - F);
 /// Smallest radius of curvature of any normal section, in metres: the meridian's at the equator, b^2 / a.
 const CURVATURE_RADIUS_MIN_M: f64 = B * B / A;
 /// Longest geodesic distance on Earth, rounded up: half the equator, in metres.

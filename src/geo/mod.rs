@@ -4,11 +4,12 @@
 //! section 3.1.1), as every map draws them. A point on the boundary is inside.
 
 mod circle;
+mod cut;
 mod ellipsoid;
 mod index;
+mod local;
 mod polygons;
 mod position;
-mod ring;
 mod shape;
 #[cfg(test)]
 mod testing;
@@ -16,8 +17,9 @@ mod testing;
 mod tests;
 mod unwrap;
 
+pub use cut::Cut;
 pub use ellipsoid::{Ecef, distance_m};
-pub use index::GeofenceIndex;
+pub use index::{GeofenceIndex, Hits, LonLatBox};
 pub use polygons::Polygons;
 pub use position::{Position, PositionError};
 pub use shape::{RADIUS_M_MAX, RingAt, RingProblem, Shape, ShapeError, VERTICES_MAX};

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeStruct};
 
-use super::{Polygons, Position, PositionError, circle, distance_m, unwrap::Vertex};
+use super::{Cut, Polygons, Position, PositionError, circle, distance_m, unwrap::Vertex};
 
 /// Largest radius of a circle, in metres.
 pub const RADIUS_M_MAX: f64 = 1_000_000.0;
 
 /// Most vertices of one shape.
-pub const VERTICES_MAX: usize = 100_000;
+pub const VERTICES_MAX: usize = 1_000_000;
 
 /// A circle or polygons. In JSON `{"type": "Circle", "center": {...}, "radius": metres}` or GeoJSON's `MultiPolygon`
 /// with the coordinates as they were uploaded; `Polygon` is read, too. Deserialising validates.
@@ -136,6 +136,27 @@ impl Shape {
     /// Several polygons; see [`Polygons::new`].
     pub fn multi_polygon(coordinates: Vec<Vec<Vec<Vertex>>>) -> Result<Self, ShapeError> {
         Polygons::new(coordinates).map(|polygons| Self::Polygons(Arc::new(polygons)))
+    }
+
+    /// Polygons that this code stored; see [`Polygons::restore`].
+    pub fn restore_polygons(coordinates: Vec<Vec<Vec<Vertex>>>) -> Result<Self, ShapeError> {
+        Polygons::restore(coordinates).map(|polygons| Self::Polygons(Arc::new(polygons)))
+    }
+
+    /// How many vertices its polygons have, the first of each ring again at its end; 0 for a circle.
+    pub fn vertices(&self) -> usize {
+        match self {
+            Self::Circle { .. } => 0,
+            Self::Polygons(polygons) => polygons.vertices(),
+        }
+    }
+
+    /// What was done to the polygons so that no edge crosses the antimeridian.
+    pub fn was_cut(&self) -> Option<Cut> {
+        match self {
+            Self::Circle { .. } => None,
+            Self::Polygons(polygons) => polygons.was_cut(),
+        }
     }
 
     /// Whether the point is inside or on the boundary. For circles exact to the geodesic, for polygons exact in

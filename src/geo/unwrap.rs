@@ -19,8 +19,8 @@ pub(super) enum Pole {
 /// How a ring lies on the plane.
 #[derive(Debug, PartialEq)]
 pub(super) struct Unwrapped {
-    /// The vertices in their new places; `None` when all stay where they are.
-    pub(super) vertices: Option<Box<[Vertex]>>,
+    /// By how many turns of 360 degrees each vertex is moved; `None` when all stay where they are.
+    pub(super) turns: Option<Vec<i32>>,
     /// The pole that it goes round.
     pub(super) around: Option<Pole>,
 }
@@ -32,7 +32,7 @@ const SPAN_DEGREES_MAX: f64 = 720.0;
 const GRID: f64 = 1.0 / (1_u64 << 43) as f64;
 
 /// The nearest longitude to which 360 can be added without rounding.
-pub(super) fn snap(longitude: f64) -> f64 {
+fn snap(longitude: f64) -> f64 {
     (longitude / GRID).round() * GRID
 }
 
@@ -130,24 +130,18 @@ impl Reading {
         places().any(|vertex| orient(start, farthest, vertex) != 0.0)
     }
 
-    fn lay(&self, ring: &[Vertex], around: Option<Pole>) -> Result<Unwrapped, RingProblem> {
+    fn lay(self, ring: &[Vertex], around: Option<Pole>) -> Result<Unwrapped, RingProblem> {
         if around.is_none() && self.turns.iter().all(|turn| *turn == 0) {
-            return Ok(Unwrapped { vertices: None, around });
+            return Ok(Unwrapped { turns: None, around });
         }
-        let vertices: Box<[Vertex]> = (0..ring.len())
-            .map(|index| self.place(ring, index))
-            .map(|[longitude, latitude]| [snap(longitude), latitude])
-            .collect();
-        let west = vertices.iter().map(|vertex| vertex[0]).fold(f64::INFINITY, f64::min);
-        let east = vertices
-            .iter()
-            .map(|vertex| vertex[0])
-            .fold(f64::NEG_INFINITY, f64::max);
+        let longitudes = || (0..ring.len()).map(|index| self.place(ring, index)[0]);
+        let west = longitudes().fold(f64::INFINITY, f64::min);
+        let east = longitudes().fold(f64::NEG_INFINITY, f64::max);
         if east - west > SPAN_DEGREES_MAX {
             return Err(RingProblem::PoleAmbiguous);
         }
         Ok(Unwrapped {
-            vertices: Some(vertices),
+            turns: Some(self.turns),
             around,
         })
     }
@@ -164,11 +158,11 @@ mod tests {
     use super::*;
 
     fn longitudes(ring: &[Vertex]) -> Vec<f64> {
-        let unwrapped = unwrap(ring).unwrap();
-        unwrapped.vertices.map_or_else(
-            || ring.iter().map(|vertex| vertex[0]).collect(),
-            |vertices| vertices.iter().map(|vertex| vertex[0]).collect(),
-        )
+        let turns = unwrap(ring).unwrap().turns.unwrap_or_else(|| vec![0; ring.len()]);
+        ring.iter()
+            .zip(turns)
+            .map(|(vertex, turn)| vertex[0] + 360.0 * f64::from(turn))
+            .collect()
     }
 
     #[test]

@@ -128,6 +128,12 @@ pub(super) fn feature(geofence: &Geofence) -> Value {
     if !geofence.enabled {
         properties["enabled"] = json!(false);
     }
+    if let Some(threshold) = &geofence.dwell_threshold {
+        properties["dwellThreshold"] = json!(threshold);
+    }
+    if let Some(hours) = &geofence.operating_hours {
+        properties["operatingHours"] = json!(hours);
+    }
     if !geofence.beacons.is_empty() {
         properties["beacons"] = json!(geofence.beacons);
     }

@@ -218,3 +218,84 @@ fn an_unclosed_quote_is_guessed() {
     assert!(reading.geofences[0].metadata.is_empty());
     assert_snapshot!(findings(&reading), @"line 3: error column_missing: the row has 2 of 4 fields; `lat`, `lon` are missing — a double quote seems not to be closed: the text goes on over several lines");
 }
+
+#[test]
+fn times_to_stay_and_hours_are_read() {
+    let text = "id,lat,lon,dwell_threshold,operatingHours,opening_hours\n\
+        1,1,2,PT10M,Mo-Fr 09:00-18:00,\n\
+        2,1,2,90.5,,Sa 10:00-14:00\n\
+        3,1,2,,,Mo-Fr 09:00-18:00; PH off\n\
+        4,1,2,,sunrise-sunset,\n\
+        5,1,2,0,,\n\
+        6,1,2,ten minutes,,\n";
+    let reading = csv(text, &with_radius(100.0));
+    let told: Vec<_> = reading
+        .geofences
+        .iter()
+        .map(|fence| (fence.dwell_threshold, &fence.operating_hours, &fence.metadata))
+        .collect();
+    assert_json_snapshot!(told, @r#"
+    [
+      [
+        "PT10M",
+        {
+          "mon": [
+            [
+              "09:00",
+              "18:00"
+            ]
+          ],
+          "tue": [
+            [
+              "09:00",
+              "18:00"
+            ]
+          ],
+          "wed": [
+            [
+              "09:00",
+              "18:00"
+            ]
+          ],
+          "thu": [
+            [
+              "09:00",
+              "18:00"
+            ]
+          ],
+          "fri": [
+            [
+              "09:00",
+              "18:00"
+            ]
+          ]
+        },
+        {}
+      ],
+      [
+        "PT1M30.5S",
+        {
+          "sat": [
+            [
+              "10:00",
+              "14:00"
+            ]
+          ]
+        },
+        {}
+      ],
+      [
+        null,
+        null,
+        {
+          "opening_hours": "Mo-Fr 09:00-18:00; PH off"
+        }
+      ]
+    ]
+    "#);
+    assert_snapshot!(findings(&reading), @r"
+    line 5: error operating_hours_invalid: the operating hours can't be read (`sunrise-sunset` is not understood; write days and times such as `Mo-Fr 09:00-18:00; Sa 10:00-14:00`, or `24/7`): `sunrise-sunset` — write days and times such as `Mo-Fr 09:00-18:00; Sa 10:00-14:00`, or leave them out
+    line 6: error dwell_threshold_invalid: this is no time to stay: `0` — write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days
+    line 7: error dwell_threshold_invalid: this is no time to stay: `ten minutes` — write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days
+    ");
+}

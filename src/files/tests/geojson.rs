@@ -1,7 +1,10 @@
 use insta::{assert_json_snapshot, assert_snapshot};
 
 use super::{ReadFile, findings, ids, options, read_text, with_radius};
-use crate::files::{FileError, Format, ReadOptions};
+use crate::{
+    domain::{operating_hours::OperatingHours, time::DurationMs},
+    files::{FileError, Format, ReadOptions},
+};
 
 fn geojson(text: &str, options: &ReadOptions) -> ReadFile {
     read_text(Format::GeoJson, text, options).unwrap()
@@ -217,4 +220,18 @@ fn what_is_no_geojson_is_refused_with_its_place() {
     assert_snapshot!(why(r#"{"type": "Topology", "objects": {}}"#), @"this is JSON but not GeoJSON: an object of type `Topology`; expected an object whose `type` is FeatureCollection, Feature or a geometry");
     assert_snapshot!(why(r#"{"type": "FeatureCollection", "features": {}}"#), @"this is JSON but not GeoJSON: a FeatureCollection without a list `features`; expected an object whose `type` is FeatureCollection, Feature or a geometry");
     assert!(matches!(why(&"[".repeat(100_000)), FileError::Json { .. }));
+}
+
+#[test]
+fn times_to_stay_and_hours_are_read() {
+    let properties = r#""radius": 100, "dwellThreshold": 600, "operatingHours": {"sat": [["22:00", "02:00"]]}, "opening_hours": "24/7""#;
+    let reading = geojson(&collection(&[&feature("1", properties, POINT)]), &options());
+    assert_eq!(findings(&reading), "");
+    let fence = &reading.geofences[0];
+    assert_eq!(fence.dwell_threshold, Some(DurationMs::from_secs(600)));
+    assert_eq!(fence.operating_hours, OperatingHours::parse("Sa 22:00-02:00").ok());
+    assert_eq!(fence.metadata["opening_hours"], "24/7");
+    let properties = r#""radius": 100, "dwellThreshold": true"#;
+    let reading = geojson(&collection(&[&feature("1", properties, POINT)]), &options());
+    assert_snapshot!(findings(&reading), @"line 1: error dwell_threshold_invalid: this is no time to stay: `true` (at /features/0/properties/dwellThreshold) — write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days");
 }

@@ -4,6 +4,7 @@ mod antimeridian;
 mod csv;
 mod data;
 mod diff;
+mod fuzz;
 mod geojson;
 mod nasty;
 mod peers;
