@@ -169,10 +169,7 @@ impl Import {
             self.reading.format.as_deref(),
             &body[..body.len().min(4096)],
         )?;
-        let kind = match format {
-            Format::GeoJson => "application/geo+json",
-            Format::Csv => "text/csv",
-        };
+        let kind = format.content_type();
         let mut query = vec![
             format!("dryRun={}", self.dry_run),
             format!("allowPartial={}", self.allow_partial),

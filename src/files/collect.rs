@@ -89,10 +89,10 @@ impl<'a> Collector<'a> {
     pub(super) fn end(
         &mut self,
         place: &Place,
-        outcome: Result<(Attributes, impl Into<Drawn>), Finding>,
+        outcome: Result<(Attributes, Drawn), Finding>,
     ) -> Result<(), FileError> {
         match outcome {
-            Ok((attributes, drawn)) => self.accept(place, attributes, drawn.into()),
+            Ok((attributes, drawn)) => self.accept(place, attributes, drawn),
             Err(finding) => {
                 self.reject(place, finding);
                 Ok(())
@@ -146,6 +146,11 @@ impl<'a> Collector<'a> {
         } else {
             self.reading.findings.push(finding.at(place));
         }
+    }
+
+    /// Adds a finding of a kind that a file has only a few of: these are neither capped nor summed up.
+    pub(super) fn remark(&mut self, place: &Place, finding: Finding) {
+        self.reading.findings.push(finding.at(place));
     }
 
     /// What all came to, with the summaries.

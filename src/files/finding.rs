@@ -126,6 +126,22 @@ pub enum FindingCode {
     NothingFound,
     /// There were more findings than are kept.
     FindingsCapped,
+    /// No id or name was found and the number in the file stands for it.
+    IdFromOrder,
+    /// Parts of the file that no geofence can be made of (tracks, overlays, lines) are left out.
+    PartSkipped,
+    /// An archive holds several files that could be meant.
+    FileChosen,
+    /// A document type declaration isn't looked at.
+    DtdIgnored,
+    /// The file doesn't say which coordinate system it is in, and longitude and latitude are assumed.
+    ProjectionAssumed,
+    /// Coordinates were converted to WGS84.
+    Reprojected,
+    /// A file is shorter or longer than it says, or its parts have different numbers of rows.
+    LengthsDisagree,
+    /// A shapefile without its table of attributes.
+    AttributesMissing,
 }
 
 impl FindingCode {
@@ -185,6 +201,14 @@ impl FindingCode {
             Self::ChecksSkipped => "checks_skipped",
             Self::NothingFound => "nothing_found",
             Self::FindingsCapped => "findings_capped",
+            Self::IdFromOrder => "id_from_order",
+            Self::PartSkipped => "part_skipped",
+            Self::FileChosen => "file_chosen",
+            Self::DtdIgnored => "dtd_ignored",
+            Self::ProjectionAssumed => "projection_assumed",
+            Self::Reprojected => "reprojected",
+            Self::LengthsDisagree => "lengths_disagree",
+            Self::AttributesMissing => "attributes_missing",
         }
     }
 }

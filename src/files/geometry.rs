@@ -32,6 +32,30 @@ pub(super) enum Geometry {
 }
 
 impl Geometry {
+    /// Changes every vertex.
+    pub(super) fn map_vertices(self, change: &mut dyn FnMut(&mut Vertex)) -> Self {
+        let mut rings = |mut rings: Vec<Vec<Vertex>>| {
+            rings.iter_mut().flatten().for_each(&mut *change);
+            rings
+        };
+        match self {
+            Self::Absent | Self::Lines => self,
+            Self::Polygon(polygon) => Self::Polygon(rings(polygon)),
+            Self::MultiPolygon(polygons) => Self::MultiPolygon(polygons.into_iter().map(rings).collect()),
+            Self::Point(mut vertex) => {
+                change(&mut vertex);
+                Self::Point(vertex)
+            }
+            Self::MultiPoint(mut vertices) => {
+                vertices.iter_mut().for_each(change);
+                Self::MultiPoint(vertices)
+            }
+            Self::Collection(parts) => {
+                Self::Collection(parts.into_iter().map(|part| part.map_vertices(change)).collect())
+            }
+        }
+    }
+
     /// Whether there is nothing in it.
     fn is_empty(&self) -> bool {
         match self {

@@ -2,7 +2,10 @@
 //!
 //! The encoding is found by a first pass over the whole file: bytes that aren't UTF-8 may come late.
 
-use std::io::{self, BufRead, Read, Seek};
+use std::{
+    borrow::Cow,
+    io::{self, BufRead, Read, Seek},
+};
 
 use super::{FileError, Finding, FindingCode, Severity, lines::LineCount};
 
@@ -50,12 +53,7 @@ pub(super) fn open<R: BufRead + Seek>(mut input: R, bytes_max: u64) -> Result<(T
         }
     };
     let finding = match (encoding, survey.first_invalid) {
-        (Encoding::Windows1252, _) => Some(Finding::new(
-            Severity::Note,
-            FindingCode::EncodingGuessed,
-            "the file is not UTF-8; it was read as Windows-1252",
-            "check the accents, or save the file as UTF-8",
-        )),
+        (Encoding::Windows1252, _) => Some(encoding_note()),
         (Encoding::BrokenUtf8, Some((offset, byte))) => {
             let line = line_of(&mut input, offset)?;
             Some(Finding::new(
@@ -78,6 +76,23 @@ pub(super) fn open<R: BufRead + Seek>(mut input: R, bytes_max: u64) -> Result<(T
         carry: Vec::new(),
     };
     Ok((text, finding))
+}
+
+pub(super) fn encoding_note() -> Finding {
+    Finding::new(
+        Severity::Note,
+        FindingCode::EncodingGuessed,
+        "the file is not UTF-8; it was read as Windows-1252",
+        "check the accents, or save the file as UTF-8",
+    )
+}
+
+/// A short text as a whole, and whether it had to be read as Windows-1252.
+pub(super) fn decode(bytes: &[u8]) -> (Cow<'_, str>, bool) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Cow::Borrowed(text), false),
+        Err(_) => (Cow::Owned(bytes.iter().map(|byte| windows_1252(*byte)).collect()), true),
+    }
 }
 
 /// What the first pass saw.
@@ -230,7 +245,7 @@ impl<R: BufRead> Text<R> {
             self.carry.extend_from_slice(bytes);
             self.input.consume(length);
             let is_end = length == 0;
-            let used = decode(self.encoding, &self.carry, is_end, &mut self.decoded);
+            let used = decode_some(self.encoding, &self.carry, is_end, &mut self.decoded);
             self.carry.drain(..used);
             if is_end {
                 break;
@@ -269,7 +284,7 @@ impl<R: BufRead> Read for Text<R> {
 }
 
 /// Appends as UTF-8 what is complete; how many bytes that were.
-fn decode(encoding: Encoding, bytes: &[u8], is_end: bool, decoded: &mut Vec<u8>) -> usize {
+fn decode_some(encoding: Encoding, bytes: &[u8], is_end: bool, decoded: &mut Vec<u8>) -> usize {
     let mut push = |c: char| decoded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     match encoding {
         Encoding::Utf8 | Encoding::BrokenUtf8 => {
@@ -319,7 +334,7 @@ fn complete(bytes: &[u8]) -> usize {
 }
 
 /// The WHATWG table: 0x80 to 0x9f have characters of their own, the rest is Latin-1.
-fn windows_1252(byte: u8) -> char {
+pub(super) fn windows_1252(byte: u8) -> char {
     const HIGH: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
         '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',

@@ -105,7 +105,7 @@ impl Reader<'_> {
         };
         let place = self.begin(line, String::new())?;
         self.collector
-            .end(&place, Err::<(_, super::geometry::Drawn), _>(finding))
+            .end(&place, Err(finding))
     }
 
     /// Counts a feature and says where it is.

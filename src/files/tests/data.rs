@@ -10,7 +10,8 @@ use crate::{
 
 /// Reads a file of the data folder as an upload would be; `None` when it is absent.
 fn upload(name: &str, options: &ReadOptions) -> Option<ReadFile> {
-    let bytes = std::fs::read(data(&format!("geofences/{name}"))?).unwrap();
+    let folder = if name.contains('/') { "" } else { "geofences/" };
+    let bytes = std::fs::read(data(&format!("{folder}{name}"))?).unwrap();
     let hints = FormatHints {
         file_name: Some(name),
         ..FormatHints::default()
@@ -62,6 +63,15 @@ fn files_come_to_what_is_known_of_them() {
         ("us_zip_dc.geojson", None, (53, 0, 53)),
         ("zrh_zurich_airport.geojson", Some(100.0), (909, 399, 510)),
         ("zurich_quarters.geojson", None, (34, 34, 0)),
+        ("gnis_alaska_101.kml", Some(100.0), (101, 101, 0)),
+        ("google_kml_samples.kml", Some(100.0), (13, 13, 0)),
+        ("london_cycle_hire.kml", Some(100.0), (795, 795, 0)),
+        ("waypoints_wpt.gpx", Some(100.0), (40, 40, 0)),
+        ("trajectories/blue_hills_ride.gpx", Some(100.0), (46, 45, 1)),
+        ("trajectories/garmin_activity.gpx", Some(100.0), (0, 0, 0)),
+        ("trajectories/korita_zbevnica.gpx", Some(100.0), (2, 2, 0)),
+        ("nl_zones.wkt", None, (1, 1, 0)),
+        ("nyc_taxi_zones_shapefile.zip", None, (263, 260, 3)),
     ] {
         let mut options = options();
         options.default_radius_m = radius;
