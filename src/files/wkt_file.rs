@@ -3,13 +3,13 @@
 use std::io::BufRead;
 
 use super::{
-    text::encoding_note,
     FileError, Finding, FindingCode, Format, ReadOptions, Reading, Take,
     attributes::{Attributes, Values},
     collect::{Collector, Place},
     decoded::{Bounded, Decoded},
     geometry::{Drawn, shape},
     order::Ordinals,
+    text::encoding_note,
     wkt,
 };
 

@@ -104,8 +104,7 @@ impl Reader<'_> {
             Err(error) => return Err(error),
         };
         let place = self.begin(line, String::new())?;
-        self.collector
-            .end(&place, Err(finding))
+        self.collector.end(&place, Err(finding))
     }
 
     /// Counts a feature and says where it is.

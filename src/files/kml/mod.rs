@@ -9,11 +9,11 @@ mod placemark;
 use std::io::BufRead;
 
 use super::{
-    text::encoding_note,
     FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take,
     collect::{Collector, Place},
     finding::quote,
     skipped::Skipped,
+    text::encoding_note,
     xml::{Node, Tag, Xml},
 };
 

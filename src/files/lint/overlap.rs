@@ -1,12 +1,10 @@
 //! Which geofences of one tag overlap. Exact for two circles. Polygons are looked at on a grid of points, and only what
 //! is deep in both counts, so that neighbours whose common border was drawn twice don't overlap.
 
-use rstar::{AABB, RTree, RTreeObject};
-
 use super::compare::Fence;
-use crate::geo::{Position, Shape, distance_m};
+use crate::geo::{GeofenceIndex, Position, Shape, distance_m};
 
-/// Most pairs whose boxes meet that are looked at.
+/// Most pairs whose enclosing circles meet that are looked at.
 const PAIRS_MAX: usize = 20_000_000;
 
 /// Most looks at a point and a polygon.
@@ -35,28 +33,9 @@ pub(super) struct Overlaps {
     pub(super) is_all: bool,
 }
 
-/// The box of a shape in degrees, west and south first.
-#[derive(Debug)]
-struct Boxed {
-    corners: AABB<[f64; 2]>,
-    index: u32,
-}
-
-impl RTreeObject for Boxed {
-    type Envelope = AABB<[f64; 2]>;
-
-    fn envelope(&self) -> Self::Envelope {
-        self.corners
-    }
-}
-
 /// Looks for an overlap of each geofence with another of its tag.
 pub(super) fn overlaps(fences: &[Fence]) -> Overlaps {
-    let boxed = |(index, fence): (u32, &Fence)| Boxed {
-        corners: corners(&fence.shape),
-        index,
-    };
-    let tree = RTree::bulk_load((0..).zip(fences).map(boxed).collect());
+    let tree = GeofenceIndex::build(fences.iter().map(|fence| fence.shape.clone()));
     let mut budget = Budget {
         pairs: PAIRS_MAX,
         looks: LOOKS_MAX,
@@ -65,16 +44,17 @@ pub(super) fn overlaps(fences: &[Fence]) -> Overlaps {
         is_all: true,
         ..Overlaps::default()
     };
+    let mut near = Vec::new();
     for (index, fence) in fences.iter().enumerate() {
-        let candidates = tree.locate_in_envelope_intersecting(corners(&fence.shape));
-        for other in candidates.map(|boxed| boxed.index as usize) {
-            if !budget.take_pair() {
-                found.is_all = false;
-                return found;
-            }
-            if other == index || fences[other].tag != fence.tag {
-                continue;
-            }
+        let (center, radius_m) = fence.shape.enclosing_circle();
+        tree.near(center, radius_m, &mut near);
+        if !budget.take(near.len()) {
+            found.is_all = false;
+            return found;
+        }
+        let is_candidate = |other: &usize| *other != index && fences[*other].tag == fence.tag;
+        let others = near.iter().map(|other| *other as usize).filter(is_candidate);
+        for other in others {
             if overlap(&fence.shape, &fences[other].shape, &mut budget) {
                 found.count += 1;
                 found.first.get_or_insert((index.max(other), index.min(other)));
@@ -92,8 +72,8 @@ struct Budget {
 }
 
 impl Budget {
-    fn take_pair(&mut self) -> bool {
-        self.pairs = self.pairs.saturating_sub(1);
+    fn take(&mut self, pairs: usize) -> bool {
+        self.pairs = self.pairs.saturating_sub(pairs);
         self.pairs > 0 && self.looks > 0
     }
 
@@ -102,7 +82,8 @@ impl Budget {
     }
 }
 
-fn corners(shape: &Shape) -> AABB<[f64; 2]> {
+/// Two corners of a shape's box in degrees, west and south first.
+fn corners(shape: &Shape) -> [[f64; 2]; 2] {
     const ALL_ROUND: [f64; 2] = [-180.0, 180.0];
     let (south, north, [west, east]) = match shape {
         Shape::Circle { center, radius_m } => {
@@ -126,7 +107,7 @@ fn corners(shape: &Shape) -> AABB<[f64; 2]> {
             (y.0, y.1, if is_plain { [x.0, x.1] } else { ALL_ROUND })
         }
     };
-    AABB::from_corners([west, south], [east, north])
+    [[west, south], [east, north]]
 }
 
 fn overlap(one: &Shape, other: &Shape, budget: &mut Budget) -> bool {
@@ -140,6 +121,9 @@ fn overlap(one: &Shape, other: &Shape, budget: &mut Budget) -> bool {
     {
         return distance_m(*center, *other_center) < radius_m + other_radius_m;
     }
+    let Some(common) = common_box(corners(one), corners(other)) else {
+        return false;
+    };
     let depth_m = DEPTH_SHARE * half_width_m(one).min(half_width_m(other));
     let is_deep = |point: Position| {
         let mut is_in = |shape: &Shape| {
@@ -148,16 +132,20 @@ fn overlap(one: &Shape, other: &Shape, budget: &mut Budget) -> bool {
         };
         is_in(one) && is_in(other)
     };
-    common_points(&corners(one), &corners(other)).any(is_deep)
+    grid(common).any(is_deep)
 }
 
-/// A grid over what is common to two boxes.
-fn common_points(one: &AABB<[f64; 2]>, other: &AABB<[f64; 2]>) -> impl Iterator<Item = Position> {
-    let range = |axis: usize| {
-        let from = one.lower()[axis].max(other.lower()[axis]);
-        let to = one.upper()[axis].min(other.upper()[axis]);
-        move |step: u32| from + (to - from) * (f64::from(step) + 0.5) / f64::from(GRID)
-    };
+/// What is common to two boxes.
+fn common_box(one: [[f64; 2]; 2], other: [[f64; 2]; 2]) -> Option<[[f64; 2]; 2]> {
+    let from = [0, 1].map(|axis| one[0][axis].max(other[0][axis]));
+    let to = [0, 1].map(|axis| one[1][axis].min(other[1][axis]));
+    (from[0] < to[0] && from[1] < to[1]).then_some([from, to])
+}
+
+/// Points spread over a box.
+fn grid([from, to]: [[f64; 2]; 2]) -> impl Iterator<Item = Position> {
+    let range =
+        |axis: usize| move |step: u32| from[axis] + (to[axis] - from[axis]) * (f64::from(step) + 0.5) / f64::from(GRID);
     let (x, y) = (range(0), range(1));
     (0..GRID).flat_map(move |column| {
         let longitude = x(column);
