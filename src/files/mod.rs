@@ -3,19 +3,33 @@
 //! What comes out is valid or named as a [`Finding`]: a broken row never takes the others with it. Whether a file with
 //! rejected rows may go live is for the caller to decide.
 
+mod archive;
 mod attributes;
 mod collect;
 mod csv;
+mod decoded;
 mod delimited;
 mod diff;
 mod finding;
 mod format;
 mod geojson;
 mod geometry;
+mod gpx;
+mod gzip;
+mod kml;
+mod kmz;
+mod lines;
+mod lint;
 mod names;
+mod order;
+mod projection;
+mod shapefile;
+mod skipped;
 mod text;
 mod track;
 mod wkt;
+mod wkt_file;
+mod xml;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +40,8 @@ use crate::domain::{
     geofence::Geofence,
     ids::{SetName, Tag},
 };
+
+use archive::Archive;
 
 pub use diff::{Diff, Differ, Difference, IDENTITIES_NAMED_MAX, Identities};
 pub use finding::{Finding, FindingCode, Severity};
@@ -39,17 +55,17 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Most rows or features.
     pub features_max: u64,
-    /// Longest GeoJSON feature, in bytes; only features within it are parsed into memory.
+    /// Longest feature or row, in bytes; only one at a time is in memory.
     pub feature_bytes_max: usize,
-    /// Most findings that are kept; a note tells how many more there were.
+    /// Most errors that are kept; a note tells how many more there were. Warnings and notes are summed up anyway.
     pub findings_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bytes_max: 64 * 1024 * 1024,
-            features_max: 1_000_000,
+            bytes_max: 1024 * 1024 * 1024,
+            features_max: 10_000_000,
             feature_bytes_max: 16 * 1024 * 1024,
             findings_max: 1_000,
         }
@@ -65,6 +81,8 @@ pub struct ReadOptions {
     pub default_tag: Option<Tag>,
     /// Radius in metres of points that name none.
     pub default_radius_m: Option<f64>,
+    /// The columns' names, for a CSV file without a first line that names them.
+    pub columns: Option<Vec<String>>,
     /// How much is read at most.
     pub limits: Limits,
 }
@@ -76,6 +94,7 @@ impl ReadOptions {
             set,
             default_tag: None,
             default_radius_m: None,
+            columns: None,
             limits: Limits::default(),
         }
     }
@@ -101,7 +120,7 @@ pub struct Reading {
 pub enum FileError {
     /// The input broke off.
     #[error("the file could not be read: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[source] std::io::Error),
     /// Whoever took the geofences could not.
     #[error("what was read could not be kept: {0}")]
     NotTaken(#[source] std::io::Error),
@@ -120,7 +139,25 @@ pub enum FileError {
     /// Nothing, or only blanks.
     #[error("the file is empty")]
     Empty,
-    /// UTF-16 or UTF-32.
+    /// Neither UTF-8 nor UTF-16 with a mark nor Windows-1252; mostly no text at all.
+    #[error("line {line}: the byte 0x{byte:02x} is in no text; is this another kind of file? Save it as UTF-8")]
+    EncodingUnreadable {
+        /// From 1.
+        line: u64,
+        /// The first such byte.
+        byte: u8,
+    },
+    /// A row above [`Limits::feature_bytes_max`].
+    #[error(
+        "line {line}: the row that begins here is longer than {bytes_max} bytes; a double quote seems not to be closed"
+    )]
+    RowTooLong {
+        /// Where the row begins, from 1.
+        line: u64,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// UTF-16 in a format where it isn't read.
     #[error("the file is in UTF-16; save it as UTF-8")]
     Utf16,
     /// The JSON can't be parsed.
@@ -154,20 +191,139 @@ pub enum FileError {
         /// The columns that there are.
         found: Vec<String>,
     },
+    /// The first line holds data instead of the columns' names.
+    #[error(
+        "line {line}: the columns have no names: the first line seems to be data, {}; put a line such as \
+         `id,name,latitude,longitude` before it, or name all {} columns with `columns=`",
+        shown(found), found.len()
+    )]
+    HeaderMissing {
+        /// The first line, from 1.
+        line: u64,
+        /// What it holds.
+        found: Vec<String>,
+    },
+    /// An encoding that isn't known.
+    #[error("the file says that it is in the encoding {label}, which is not known; save it as UTF-8")]
+    Encoding {
+        /// What the file says.
+        label: String,
+    },
+    /// The XML can't be parsed.
+    #[error("line {line}: this is not XML: {message}")]
+    Xml {
+        /// From 1.
+        line: u64,
+        /// What the parser says.
+        message: String,
+    },
+    /// XML, but of another kind.
+    #[error("line {line}: this is not {expected}: it begins with {found}")]
+    WrongRoot {
+        /// From 1.
+        line: u64,
+        /// The format that was expected.
+        expected: &'static str,
+        /// What it begins with.
+        found: String,
+    },
+    /// Elements nest too deep.
+    #[error("line {line}: elements nest deeper than {depth_max}; put the places into fewer folders")]
+    TooDeep {
+        /// From 1.
+        line: u64,
+        /// The limit.
+        depth_max: usize,
+    },
+    /// A single tag or text is too long to be held.
+    #[error("line {line}: a single tag, text or comment is longer than {bytes_max} bytes")]
+    PartTooLong {
+        /// From 1.
+        line: u64,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The gzip wrapping is broken.
+    #[error("the gzip file can't be unpacked: {0}")]
+    Gzip(String),
+    /// The zip archive is broken, hostile or of a kind that isn't read.
+    #[error("the zip file can't be unpacked: {0}")]
+    Zip(String),
+    /// The zip archive lacks what was looked for.
+    #[error("the zip file has no {wanted} in it; it has {}", if found.is_empty() { "no files".to_owned() } else { found.join(", ") })]
+    NotInZip {
+        /// What was looked for.
+        wanted: &'static str,
+        /// Some of the files that there are.
+        found: Vec<String>,
+    },
+    /// The zip archive holds more than one shapefile.
+    #[error("the zip file has several shapefiles in it: {}; upload each in a zip of its own", found.join(", "))]
+    SeveralShapefiles {
+        /// Their names.
+        found: Vec<String>,
+    },
+    /// The shapefile is broken.
+    #[error("the shapefile can't be read: {0}")]
+    Shapefile(String),
+    /// The shapefile's coordinate system can't be converted.
+    #[error(
+        "the coordinate system {name} can't be converted to longitude and latitude: {why}; \
+         save the shapefile in WGS84 (EPSG:4326)"
+    )]
+    Projection {
+        /// What the file calls it.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Shows where the columns' names should be.
+fn shown(fields: &[String]) -> String {
+    const SHOWN_MAX: usize = 8;
+    let shown = fields.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if fields.len() > SHOWN_MAX {
+        format!("{shown}, …")
+    } else {
+        shown
+    }
+}
+
+/// An error that our own streams put into an I/O error comes out again as it was.
+impl From<std::io::Error> for FileError {
+    fn from(error: std::io::Error) -> Self {
+        error.downcast::<Self>().unwrap_or_else(Self::Io)
+    }
 }
 
 impl FileError {
     /// The line (from 1) where reading ended, where it is known.
     pub fn line(&self) -> Option<u64> {
         match self {
-            Self::Json { line, .. } | Self::ColumnsMissing { line, .. } => Some(*line),
+            Self::Json { line, .. }
+            | Self::ColumnsMissing { line, .. }
+            | Self::HeaderMissing { line, .. }
+            | Self::EncodingUnreadable { line, .. }
+            | Self::RowTooLong { line, .. }
+            | Self::Xml { line, .. }
+            | Self::WrongRoot { line, .. }
+            | Self::TooDeep { line, .. }
+            | Self::PartTooLong { line, .. } => Some(*line),
             Self::Io(_)
             | Self::NotTaken(_)
             | Self::TooLong { .. }
             | Self::TooManyFeatures { .. }
             | Self::Empty
             | Self::Utf16
-            | Self::NotGeoJson { .. } => None,
+            | Self::NotGeoJson { .. }
+            | Self::Encoding { .. }
+            | Self::Gzip(_)
+            | Self::Zip(_)
+            | Self::NotInZip { .. }
+            | Self::SeveralShapefiles { .. }
+            | Self::Shapefile(_)
+            | Self::Projection { .. } => None,
         }
     }
 }
@@ -175,16 +331,45 @@ impl FileError {
 /// Takes one good geofence after the other, in the order of the file. An error ends the reading.
 pub type Take<'a> = &'a mut dyn FnMut(Geofence) -> std::io::Result<()>;
 
-/// Reads a geofence file of a known format from its beginning and hands each good geofence to `take`.
+/// Reads a geofence file of a known format from its beginning and hands each good geofence to `take`. Gzip round it is
+/// taken off. Only one feature or row is in memory at a time. On an error `take` has got some geofences already, which
+/// are to be discarded.
 pub fn read(
+    mut input: impl BufRead + Seek,
+    format: Format,
+    options: &ReadOptions,
+    take: Take<'_>,
+) -> Result<Reading, FileError> {
+    if gzip::is_gzip(input.fill_buf()?) {
+        return read_unpacked(gzip::Gunzip::new(input), format, options, take);
+    }
+    read_unpacked(input, format, options, take)
+}
+
+fn read_unpacked(
     input: impl BufRead + Seek,
     format: Format,
     options: &ReadOptions,
     take: Take<'_>,
 ) -> Result<Reading, FileError> {
-    let bytes = text::read_all(input, options.limits.bytes_max)?;
+    let bytes_max = options.limits.bytes_max;
     match format {
-        Format::GeoJson => geojson::read(&bytes, options, take),
-        Format::Csv => csv::read(&bytes, options, take),
+        Format::GeoJson => geojson::read(input, options, take),
+        Format::Csv => csv::read(input, options, take),
+        Format::Kml => kml::read(input, options, take),
+        Format::Gpx => gpx::read(input, options, take),
+        Format::Wkt => wkt_file::read(input, options, take),
+        Format::Kmz => kmz::read(&Archive::open(input, bytes_max)?, options, take),
+        Format::Shapefile => shapefile::read(&Archive::open(input, bytes_max)?, options, take),
+        Format::Zip => {
+            let archive = Archive::open(input, bytes_max)?;
+            if !archive.with_extension("shp").is_empty() {
+                shapefile::read(&archive, options, take)
+            } else if !archive.with_extension("kml").is_empty() {
+                kmz::read(&archive, options, take)
+            } else {
+                Err(archive.lacks("shapefile (.shp) or KML file"))
+            }
+        }
     }
 }

@@ -48,10 +48,7 @@ impl Import {
         };
         let mut file = File::open(&self.file).with_context(|| format!("can't open {}", self.file.display()))?;
         let format = self.format(&mut file)?;
-        let kind = match format {
-            Format::GeoJson => "application/geo+json",
-            Format::Csv => "text/csv",
-        };
+        let kind = format.content_type();
         let mut query = vec![
             format!("dryRun={}", self.dry_run),
             format!("allowPartial={}", self.allow_partial),

@@ -6,6 +6,7 @@ mod data;
 mod diff;
 mod fuzz;
 mod geojson;
+mod lint;
 mod nasty;
 mod peers;
 mod track;
