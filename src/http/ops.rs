@@ -85,6 +85,9 @@ async fn metrics(app: web::Data<App>) -> Result<HttpResponse, Problem> {
         .body(text))
 }
 
+/// Outside events that wait are counted up to this.
+const EVENTS_COUNTED_MAX: usize = 1000;
+
 async fn status(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.require(Role::Viewer)?;
     let catalogue = app.engine.catalogues.of(&caller.workspace);
@@ -98,6 +101,7 @@ async fn status(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Pro
         "geofences": catalogue.places.len(),
         "campaigns": catalogue.campaigns.all().count(),
         "outbox": app.engine.store.hot.outbox_depth().await?,
+        "eventsWaiting": app.engine.store.hot.pending_events(EVENTS_COUNTED_MAX).await?.len(),
         "providers": providers,
     })))
 }

@@ -312,7 +312,9 @@ fn a_scanned_code_does_not_make_somebody_present_for_ever() {
     wait_for("the push", || world.accepted().len() == 1);
     world.clock.advance(DurationMs::from_secs(3600));
     sale("second");
-    // The third is told after the second; its push would come after the second's.
+    wait_for("the second to be told", || {
+        world.api.get("/v1/status")["eventsWaiting"] == 0
+    });
     world.api.check_in(&json!({"deviceId": "phone", "code": "CODE-1"}));
     sale("third");
     wait_for("the push", || world.accepted().len() == 2);

@@ -256,11 +256,11 @@ fn bad_geofence_files_change_nothing_unless_wanted() {
     );
     assert_eq!(taken.body["errors"][0]["code"], "column_missing");
     let ring = json!({"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"externalId": "x"},
-        "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]}}]});
+        "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [0, 0]]]}}]});
     let broken = world.api.json("PUT", "/v1/geofence-sets/rings", &ring);
     assert_eq!(
         (broken.status, broken.body["errors"][0]["code"].as_str()),
-        (422, Some("ring_not_closed"))
+        (422, Some("ring_too_short"))
     );
     assert_eq!(
         broken.body["errors"][0]["pointer"],
