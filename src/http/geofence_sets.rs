@@ -43,6 +43,7 @@ struct UploadQuery {
     format: Option<String>,
     tag: Option<String>,
     radius: Option<String>,
+    columns: Option<String>,
     dry_run: Option<bool>,
     allow_partial: Option<bool>,
 }
@@ -72,6 +73,7 @@ async fn put(
     let options = ReadOptions {
         default_tag: parameter("tag", wanted.tag.as_deref(), Tag::new)?,
         default_radius_m: parameter("radius", wanted.radius.as_deref(), str::parse::<f64>)?,
+        columns: wanted.columns.as_deref().map(columns),
         limits: Limits {
             bytes_max: app.limits.file_bytes_max,
             ..Limits::default()
@@ -92,6 +94,11 @@ async fn put(
         return Err(refusal(&upload));
     }
     Ok(HttpResponse::Ok().json(upload_body(&set, &upload)))
+}
+
+/// Names with commas between them.
+fn columns(text: &str) -> Vec<String> {
+    text.split(',').map(|name| name.trim().to_owned()).collect()
 }
 
 fn problem_of(error: UploadError) -> Problem {

@@ -19,7 +19,7 @@ use crate::cli::{
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// The geofence file
+    /// GeoJSON, KML, KMZ, CSV, GPX, WKT or a zipped shapefile, also with gzip
     file: PathBuf,
     /// Name of the set [default: the file's name]
     #[arg(long)]
@@ -55,6 +55,8 @@ impl Import {
         ];
         query.extend(self.reading.tag.as_deref().map(|tag| format!("tag={}", escape(tag))));
         query.extend(self.reading.radius.map(|radius| format!("radius={radius}")));
+        let columns = self.reading.columns.as_ref().map(|names| names.join(","));
+        query.extend(columns.map(|names| format!("columns={}", escape(&names))));
         let path = format!("/v1/geofence-sets/{}?{}", escape(set.as_str()), query.join("&"));
         let length = file.metadata().with_context(|| self.file.display().to_string())?.len();
         let bar = progress::bytes(length).with_message(format!("sending {}", self.file.display()));

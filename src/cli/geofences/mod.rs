@@ -27,7 +27,7 @@ const FINDINGS_SHOWN_MAX: usize = 50;
 pub(crate) enum Geofences {
     /// Say what is wrong with files, without a server; fails when something is
     Check {
-        /// Geofence files; `beckon geofences check --help` lists the formats
+        /// GeoJSON, KML, KMZ, CSV, GPX, WKT or zipped shapefiles, also with gzip
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[command(flatten)]
@@ -58,6 +58,9 @@ pub(crate) struct ReadingOptions {
     /// Radius in metres of points that have none
     #[arg(long)]
     radius: Option<f64>,
+    /// Names of all columns of a CSV file whose first line doesn't name them: `id,name,,latitude,longitude`
+    #[arg(long, value_delimiter = ',')]
+    columns: Option<Vec<String>>,
 }
 
 impl Geofences {
