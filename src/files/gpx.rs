@@ -106,10 +106,14 @@ impl<R: BufRead> GpxReader<'_, R> {
         let options = self.collector.options();
         let position = position(tag);
         let mut waypoint = self.values(options.limits.feature_bytes_max)?;
-        if !waypoint.is_named {
-            self.ordinals.stand_in(number, &place, &mut waypoint.values);
+        let is_named = waypoint.is_named;
+        if !is_named {
+            Ordinals::stand_in(number, &mut waypoint.values);
         }
         let outcome = position.and_then(|vertex| geofence(waypoint, vertex, options));
+        if !is_named && outcome.is_ok() {
+            self.ordinals.count(&place);
+        }
         self.collector.end(&place, outcome)
     }
 

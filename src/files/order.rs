@@ -17,12 +17,16 @@ pub(super) struct Ordinals {
 
 impl Ordinals {
     /// Gives a feature its number (from 1) as id.
-    pub(super) fn stand_in(&mut self, number: u64, place: &Place, values: &mut Values) {
+    pub(super) fn stand_in(number: u64, values: &mut Values) {
+        values.add_feature_id(Value::Number(number.into()));
+    }
+
+    /// Counts a good feature that has its number as id.
+    pub(super) fn count(&mut self, place: &Place) {
         if self.count == 0 {
             self.first = place.clone();
         }
         self.count += 1;
-        values.add_feature_id(Value::Number(number.into()));
     }
 
     /// Warns, once for all.

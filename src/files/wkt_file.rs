@@ -33,11 +33,10 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
             feature: Some(number),
             pointer: None,
         };
-        let mut values = Values::default();
-        let outcome = part.shape(options).and_then(|shape| {
-            ordinals.stand_in(number, &place, &mut values);
-            Ok((Attributes::read(values, options)?, shape))
-        });
+        let outcome = part.geofence(number, options);
+        if outcome.is_ok() {
+            ordinals.count(&place);
+        }
         collector.end(&place, outcome)?;
     }
     if is_empty {
@@ -61,6 +60,13 @@ struct Part {
 }
 
 impl Part {
+    fn geofence(&self, number: u64, options: &ReadOptions) -> Result<(Attributes, Shape), Finding> {
+        let shape = self.shape(options)?;
+        let mut values = Values::default();
+        Ordinals::stand_in(number, &mut values);
+        Ok((Attributes::read(values, options)?, shape))
+    }
+
     fn shape(&self, options: &ReadOptions) -> Result<Shape, Finding> {
         if self.bytes > self.bytes_max {
             return Err(Finding::error(

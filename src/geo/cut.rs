@@ -37,11 +37,19 @@ pub(super) fn flatten(rings: Polygon) -> Result<(Vec<Polygon>, Option<Cut>), (us
         return Ok((vec![rings], None));
     }
     let encloses_pole = layouts.iter().any(|layout| layout.around.is_some());
-    let paths: Vec<Vec<Place>> = rings.iter().zip(layouts).map(|(ring, layout)| path(ring, layout)).collect();
+    let paths: Vec<Vec<Place>> = rings
+        .iter()
+        .zip(layouts)
+        .map(|(ring, layout)| path(ring, layout))
+        .collect();
     if !encloses_pole && let Some(moved) = paths.iter().map(|path| in_one_strip(path)).collect() {
         return Ok((vec![moved], None));
     }
-    let cut = if encloses_pole { Cut::EnclosesPole } else { Cut::CrossesAntimeridian };
+    let cut = if encloses_pole {
+        Cut::EnclosesPole
+    } else {
+        Cut::CrossesAntimeridian
+    };
     let pieces = pieces(&paths);
     if pieces.is_empty() {
         return Err((0, RingProblem::WithoutArea));
@@ -250,7 +258,9 @@ fn join(chains: &[Chain]) -> Vec<Vec<Vertex>> {
     };
     let mut partner = vec![usize::MAX; 2 * chains.len()];
     for longitude in [180.0, -180.0] {
-        let mut ends: Vec<usize> = (0..partner.len()).filter(|number| end(*number)[0] == longitude).collect();
+        let mut ends: Vec<usize> = (0..partner.len())
+            .filter(|number| end(*number)[0] == longitude)
+            .collect();
         ends.sort_by(|a, b| end(*a)[1].total_cmp(&end(*b)[1]));
         for pair in ends.chunks_exact(2) {
             partner[pair[0]] = pair[1];

@@ -58,10 +58,7 @@ pub(super) fn circle(rings: &Rings, bounds: Bounds) -> (Position, f64) {
             edge_sag_m = edge_sag_m.max(sag_m(edge[1][0] - edge[0][0], edge[1][1] - edge[0][1]));
         }
     }
-    (
-        center,
-        distance_bound_m(squared.sqrt() + edge_sag_m) + RADIUS_MARGIN_M,
-    )
+    (center, distance_bound_m(squared.sqrt() + edge_sag_m) + RADIUS_MARGIN_M)
 }
 
 /// The smaller of the caps round the two poles that hold everything.
