@@ -45,7 +45,7 @@ pub(super) struct Collector<'a> {
     options: &'a ReadOptions,
     take: Take<'a>,
     reading: Reading,
-    /// Where each identity was first.
+    /// Where each identity was first: the line, or the feature where there are no lines.
     seen: HashMap<GeofenceId, Option<u64>>,
     hidden: u64,
     small: Tally,
@@ -110,12 +110,13 @@ impl<'a> Collector<'a> {
     fn accept(&mut self, place: &Place, attributes: Attributes, shape: Shape) -> Result<(), FileError> {
         match self.seen.entry(attributes.id.clone()) {
             Entry::Vacant(entry) => {
-                entry.insert(place.line);
+                entry.insert(place.line.or(place.feature));
             }
             Entry::Occupied(entry) => {
+                let unit = if place.line.is_some() { "line" } else { "feature" };
                 let first = entry
                     .get()
-                    .map_or_else(String::new, |line| format!(", first in line {line}"));
+                    .map_or_else(String::new, |number| format!(", first in {unit} {number}"));
                 let detail = format!("{} appears again{first}", quote(&attributes.id.to_string()));
                 let hint = "the first one is kept; give each geofence an id of its own";
                 self.reject(place, Finding::error(FindingCode::DuplicateIdentity, detail, hint));

@@ -83,7 +83,13 @@ impl Projection {
         if prj.to_ascii_lowercase().contains("nadgrids") {
             return Err(refused("it needs a grid of shifts"));
         }
-        let mut system = proj4wkt::wkt_to_projstring(prj).map_err(|error| refused(&error.to_string()))?;
+        let Ok(mut system) = proj4wkt::wkt_to_projstring(prj) else {
+            let method = quoted_after(prj, "PROJECTION[").or_else(|| quoted_after(prj, "METHOD["));
+            return Err(refused(&match method {
+                Some(method) => format!("its projection {} is not known here or not complete", quote(method)),
+                None => "its description can't be read".to_owned(),
+            }));
+        };
         if !system.contains("+towgs84=") {
             let datum = quoted_after(prj, "DATUM[").unwrap_or_default();
             let shift = shift_of(datum).ok_or_else(|| {

@@ -40,8 +40,8 @@ fn waypoints_become_circles() {
     }
     "#);
     assert_snapshot!(findings(&reading), @r"
-    line 5: note part_skipped: 1 route is left out — geofences are made of points and polygons only
-    line 5: note part_skipped: 2 tracks are left out — geofences are made of points and polygons only
+    line 5: note part_skipped: 1 route is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 5: note part_skipped: 2 tracks are left out — fine, unless they should be geofences: those need a point or a polygon
     ");
 }
 

@@ -101,16 +101,16 @@ fn what_is_no_place_is_counted_and_told_once() {
     ));
     assert_eq!((reading.read, reading.accepted), (0, 0));
     assert_snapshot!(findings(&reading), @r"
-    line 2: note part_skipped: 1 network link is left out — geofences are made of points and polygons only
-    line 3: note part_skipped: 2 lines are left out — geofences are made of points and polygons only
-    line 5: note part_skipped: 1 track is left out — geofences are made of points and polygons only
-    line 6: note part_skipped: 1 3D model is left out — geofences are made of points and polygons only
-    line 6: note part_skipped: 1 placemark without a geometry is left out — geofences are made of points and polygons only
-    line 7: note part_skipped: 1 ground overlay is left out — geofences are made of points and polygons only
-    line 7: note part_skipped: 1 photo overlay is left out — geofences are made of points and polygons only
-    line 7: note part_skipped: 1 screen overlay is left out — geofences are made of points and polygons only
-    line 8: note part_skipped: 2 placemarks within an unknown element are left out — geofences are made of points and polygons only
-    line 8: note part_skipped: 1 tour is left out — geofences are made of points and polygons only
+    line 2: note part_skipped: 1 network link is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 3: note part_skipped: 2 lines are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 5: note part_skipped: 1 track is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 6: note part_skipped: 1 3D model is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 6: note part_skipped: 1 placemark without a geometry is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 7: note part_skipped: 1 ground overlay is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 7: note part_skipped: 1 photo overlay is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 7: note part_skipped: 1 screen overlay is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 8: note part_skipped: 2 placemarks within an unknown element are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 8: note part_skipped: 1 tour is left out — fine, unless they should be geofences: those need a point or a polygon
     warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
     ");
 }
@@ -288,6 +288,69 @@ fn the_places_of_alaska_are_the_same_in_both_formats() {
             assert_eq!(a.metadata.get(name), Some(value), "{} {name}", a.id);
         }
     }
+}
+
+#[test]
+fn files_of_others_get_a_verdict() {
+    let mut verdicts = Vec::new();
+    for name in [
+        "100_nested_folders",
+        "101_nested_elements",
+        "101_nested_folders",
+        "all-unknown-attrs-input",
+        "badcoords",
+        "badcoords-golden",
+        "billion",
+        "ge-point",
+        "invalid_descriptions",
+        "schemadata",
+    ] {
+        let Some(path) = data(&format!("nasty/kml-libkml/{name}.kml")) else {
+            return;
+        };
+        let verdict = match read(&std::fs::read(path).unwrap(), Format::Kml, &with_radius(100.0)) {
+            Ok(reading) => format!("{name}: {:?}\n{}", ids(&reading), findings(&reading)),
+            Err(error) => format!("{name}: {error}"),
+        };
+        verdicts.push(verdict);
+    }
+    assert_snapshot!(verdicts.join("\n"), @r#"
+    100_nested_folders: []
+    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    101_nested_elements: []
+    line 11: note part_skipped: 10 placemarks within an unknown element are left out — fine, unless they should be geofences: those need a point or a polygon
+    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    101_nested_folders: []
+    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    all-unknown-attrs-input: []
+    line 132: error geometry_missing: there is no geometry — draw a point or polygon for it, or leave it out
+    line 154: error geometry_missing: there is no geometry — draw a point or polygon for it, or leave it out
+    line 164: error ring_too_short: the polygon has no ring — draw it again, or leave it out
+    line 9: note part_skipped: 1 network link control is left out — fine, unless they should be geofences: those need a point or a polygon
+    line 21: note part_skipped: 6 3D models are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 33: note part_skipped: 14 placemarks without a geometry are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 50: note part_skipped: 3 ground overlays are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 60: note part_skipped: 3 photo overlays are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 86: note part_skipped: 2 lines are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 100: note part_skipped: 3 network links are left out — fine, unless they should be geofences: those need a point or a polygon
+    line 194: note part_skipped: 2 screen overlays are left out — fine, unless they should be geofences: those need a point or a polygon
+    badcoords: []
+    line 8: note part_skipped: 1 line is left out — fine, unless they should be geofences: those need a point or a polygon
+    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    badcoords-golden: []
+    line 2: note part_skipped: 1 line is left out — fine, unless they should be geofences: those need a point or a polygon
+    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    billion: []
+    line 7: note dtd_ignored: the document type declaration (DTD) is passed over — nothing that it declares or links to is used
+    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    ge-point: ["stands/Point"]
+    line 34: warning id_from_name: 1 of 1 geofences have no id; their names stand for it — add `externalId`: with a new name it would be a new geofence
+    invalid_descriptions: []
+    line 12: note part_skipped: 3 placemarks without a geometry are left out — fine, unless they should be geofences: those need a point or a polygon
+    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    schemadata: ["stands/default schemadatadata"]
+    line 15: warning id_from_name: 1 of 1 geofences have no id; their names stand for it — add `externalId`: with a new name it would be a new geofence
+    "#);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn placemark(name: &str) -> String {
 #[test]
 fn the_main_file_is_found() {
     let [a, b, c] = ["a", "b", "c"].map(placemark);
-    let [a, b, c] = [&a, &b, &c].map(|text| text.as_bytes());
+    let [a, b, c] = [&a, &b, &c].map(String::as_bytes);
     for (files, expected) in [
         (vec![("a.kml", a), ("doc.kml", b), ("x/doc.kml", c)], "stands/b"),
         (vec![("x/a.kml", a), ("b.KML", b), ("c.kml", c)], "stands/b"),
@@ -109,6 +109,18 @@ fn claimed_lengths_do_not_matter() {
 }
 
 #[test]
+fn lengths_may_be_in_the_extra_field() {
+    let text = placemark("a");
+    let mut packed = Packed::new("doc.kml", text.as_bytes());
+    packed.is_deflated = false;
+    packed.claimed = Some((u32::MAX, u32::MAX));
+    let length = (text.len() as u64).to_le_bytes();
+    packed.extra = [b"\x99\x99\x01\0x\x01\0\x10\0".as_slice(), &length, &length].concat();
+    let reading = read(&zip_of(&[packed]), Format::Kmz, &with_radius(100.0)).unwrap();
+    assert_eq!(ids(&reading), ["stands/a"]);
+}
+
+#[test]
 fn everything_together_is_bounded() {
     let text = format!("<kml>{}</kml>", placemark(&"x".repeat(100)).repeat(1000));
     let bytes = zip(&[("doc.kml", text.as_bytes())]);
@@ -154,19 +166,19 @@ fn archives_of_others_get_a_verdict() {
     line 1: note dtd_ignored: the document type declaration (DTD) is passed over — nothing that it declares or links to is used
     doc: 0 accepted
     note file_chosen: `doc.kml` was read, and 1 other KML files in the archive were not — upload the others in archives or as files of their own
-    line 1: note part_skipped: 1 placemark without a geometry is left out — geofences are made of points and polygons only
+    line 1: note part_skipped: 1 placemark without a geometry is left out — fine, unless they should be geofences: those need a point or a polygon
     warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
     hier: 0 accepted
     note file_chosen: `doc.kml` was read, and 1 other KML files in the archive were not — upload the others in archives or as files of their own
-    line 3: note part_skipped: 2 network links are left out — geofences are made of points and polygons only
+    line 3: note part_skipped: 2 network links are left out — fine, unless they should be geofences: those need a point or a polygon
     warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
     multikml-doc: 0 accepted
     note file_chosen: `b.kml` was read, and 3 other KML files in the archive were not — upload the others in archives or as files of their own
-    line 1: note part_skipped: 1 placemark without a geometry is left out — geofences are made of points and polygons only
+    line 1: note part_skipped: 1 placemark without a geometry is left out — fine, unless they should be geofences: those need a point or a polygon
     warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
     multikml-nodoc: 0 accepted
     note file_chosen: `b.kml` was read, and 2 other KML files in the archive were not — upload the others in archives or as files of their own
-    line 1: note part_skipped: 1 placemark without a geometry is left out — geofences are made of points and polygons only
+    line 1: note part_skipped: 1 placemark without a geometry is left out — fine, unless they should be geofences: those need a point or a polygon
     warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
     nokml: the zip file has no KML file in it; it has `hi.txt`, `foo/bar/bar.txt`, `foo/foo.txt`
     overflow_bad_offset: the zip file can't be unpacked: `kmlsamples.kml` and what follows it overlap

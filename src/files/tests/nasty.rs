@@ -5,6 +5,16 @@ use std::path::{Path, PathBuf};
 use super::{data, read, with_radius};
 use crate::files::{Format, Limits, ReadOptions};
 
+/// Each file is read as each of them, whatever it is.
+const FORMATS: [Format; 6] = [
+    Format::GeoJson,
+    Format::Csv,
+    Format::Kml,
+    Format::Gpx,
+    Format::Wkt,
+    Format::Zip,
+];
+
 fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -34,7 +44,7 @@ fn check(folder: &str, at_least: usize) {
     assert!(files.len() >= at_least, "{}", files.len());
     for path in files {
         let bytes = std::fs::read(&path).unwrap();
-        for format in [Format::GeoJson, Format::Csv] {
+        for format in FORMATS {
             match read(bytes.as_slice(), format, &options) {
                 Ok(reading) => {
                     let has_verdict = !reading.findings.is_empty() || !reading.geofences.is_empty();
@@ -71,4 +81,15 @@ fn csv() {
 #[test]
 fn antimeridian() {
     check("antimeridian", 127);
+}
+
+#[test]
+fn kml() {
+    check("kml-libkml", 10);
+}
+
+#[test]
+fn archives() {
+    check("kmz-libkml", 11);
+    check("shapefiles-pyshp", 8);
 }

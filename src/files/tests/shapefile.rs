@@ -251,9 +251,9 @@ fn the_taxi_zones_of_new_york_are_where_they_should_be() {
         (Format::Shapefile, 263, 260)
     );
     assert_snapshot!(findings(&reading), @r"
-    feature 57: error duplicate_identity: `stands/56` appears again — the first one is kept; give each geofence an id of its own
-    feature 104: error duplicate_identity: `stands/103` appears again — the first one is kept; give each geofence an id of its own
-    feature 105: error duplicate_identity: `stands/103` appears again — the first one is kept; give each geofence an id of its own
+    feature 57: error duplicate_identity: `stands/56` appears again, first in feature 56 — the first one is kept; give each geofence an id of its own
+    feature 104: error duplicate_identity: `stands/103` appears again, first in feature 103 — the first one is kept; give each geofence an id of its own
+    feature 105: error duplicate_identity: `stands/103` appears again, first in feature 103 — the first one is kept; give each geofence an id of its own
     note reprojected: coordinates were converted from `NAD_1983_StatePlane_New_York_Long_Island_FIPS_3104_Feet` to WGS84 — they are good to a few metres; save the file in WGS84 (EPSG:4326) if you need better
     ");
     for (id, zone, latitude, longitude) in [
@@ -366,16 +366,16 @@ fn systems_that_cannot_be_converted_are_refused_by_name() {
         ("nan", with_datum("D_x", "nan,nan")),
     ]
     .map(|(name, prj)| format!("{name}: {}", shapefile(&shp, &names(&["a"]), &prj).unwrap_err()));
-    assert_snapshot!(errors.join("\n"), @r#"
-    nothing: the coordinate system `` can't be converted to longitude and latitude: WKT parse error; save the shapefile in WGS84 (EPSG:4326)
-    junk: the coordinate system `` can't be converted to longitude and latitude: WKT parse error; save the shapefile in WGS84 (EPSG:4326)
+    assert_snapshot!(errors.join("\n"), @r"
+    nothing: the coordinate system `` can't be converted to longitude and latitude: its description can't be read; save the shapefile in WGS84 (EPSG:4326)
+    junk: the coordinate system `` can't be converted to longitude and latitude: its description can't be read; save the shapefile in WGS84 (EPSG:4326)
     deep: the coordinate system `` can't be converted to longitude and latitude: its description is too long or nests too deep; save the shapefile in WGS84 (EPSG:4326)
     unknown datum: the coordinate system `Ours` can't be converted to longitude and latitude: how far its datum `D_Pulkovo_1942` is from WGS84 is not known here; save the shapefile in WGS84 (EPSG:4326)
     grads: the coordinate system `GCS_WGS_1984` can't be converted to longitude and latitude: its angles are not in degrees; save the shapefile in WGS84 (EPSG:4326)
-    unknown projection: the coordinate system `Mine` can't be converted to longitude and latitude: WKT error: No projection mapping found for Method { name: "Origami", authority: None }; save the shapefile in WGS84 (EPSG:4326)
+    unknown projection: the coordinate system `Mine` can't be converted to longitude and latitude: its projection `Origami` is not known here or not complete; save the shapefile in WGS84 (EPSG:4326)
     grid: the coordinate system `Mine` can't be converted to longitude and latitude: it needs a grid of shifts; save the shapefile in WGS84 (EPSG:4326)
-    nan: the coordinate system `Ours` can't be converted to longitude and latitude: WKT error: Invalid ELLIPSOID semi-major axis; save the shapefile in WGS84 (EPSG:4326)
-    "#);
+    nan: the coordinate system `Ours` can't be converted to longitude and latitude: its description can't be read; save the shapefile in WGS84 (EPSG:4326)
+    ");
 }
 
 #[test]
@@ -470,10 +470,10 @@ fn every_kind_of_record_has_its_outcome() {
     feature 19: error coordinates_invalid: the position NaN, 1 can't be converted to longitude and latitude — give finite numbers
     feature 20: error coordinates_invalid: the position inf, 1 can't be converted to longitude and latitude — give finite numbers
     feature 21: error latitude_out_of_range: latitude 1e308 is not in -90 to 90 — give degrees (WGS84), not metres or degrees and minutes
-    feature 22: note part_skipped: 1 deleted row is left out — geofences are made of points and polygons only
-    feature 9: note part_skipped: 1 line is left out — geofences are made of points and polygons only
-    feature 10: note part_skipped: 1 multipatch is left out — geofences are made of points and polygons only
-    feature 8: note part_skipped: 1 record without a shape is left out — geofences are made of points and polygons only
+    feature 8: note part_skipped: 1 record without a shape is left out — fine, unless they should be geofences: those need a point or a polygon
+    feature 9: note part_skipped: 1 line is left out — fine, unless they should be geofences: those need a point or a polygon
+    feature 10: note part_skipped: 1 multipatch is left out — fine, unless they should be geofences: those need a point or a polygon
+    feature 22: note part_skipped: 1 deleted row is left out — fine, unless they should be geofences: those need a point or a polygon
     feature 1: warning id_from_name: 6 of 6 geofences have no id; their names stand for it — add `externalId`: with a new name it would be a new geofence
     "#);
 }
@@ -687,7 +687,7 @@ fn shapefiles_of_others_get_a_verdict() {
     feature 1: error id_missing: there is neither an id nor a name — add `externalId`: a text or number that stays the same in later uploads
     warning projection_assumed: the archive has no .prj file; the coordinates were taken as WGS84 longitude and latitude — look at some places on a map, or add the .prj file
     empty_zipfile.zip: the zip file has no shapefile (.shp) in it; it has `dummyfile.txt`
-    latin1.shp: the zip file can't be unpacked: it has no directory at its end; it is cut off, or no zip file
+    latin1.shp: a .shp file alone has no names and no coordinate system; upload a zip file with the .dbf and .prj beside it
     latin1: 1 of 1 accepted
     warning projection_assumed: the archive has no .prj file; the coordinates were taken as WGS84 longitude and latitude — look at some places on a map, or add the .prj file
     warning projection_assumed: the archive has no .prj file; the coordinates were taken as WGS84 longitude and latitude — look at some places on a map, or add the .prj file
@@ -723,10 +723,10 @@ fn files_are_broken_in_every_way() {
     fuzz::every_beginning(Format::Zip, &sample);
     fuzz::broken_copies(Format::Shapefile, &sample);
     fuzz::broken_parts(&shp, |shp| {
-        fuzz::verdict(Format::Zip, &zip(&[("a.shp", shp), ("a.dbf", &table)]))
+        fuzz::verdict(Format::Zip, &zip(&[("a.shp", shp), ("a.dbf", &table)]));
     });
     fuzz::broken_parts(&table, |table| {
-        fuzz::verdict(Format::Zip, &zip(&[("a.shp", &shp), ("a.dbf", table)]))
+        fuzz::verdict(Format::Zip, &zip(&[("a.shp", &shp), ("a.dbf", table)]));
     });
     fuzz::broken_parts(LONG_ISLAND.as_bytes(), |prj| {
         fuzz::verdict(Format::Zip, &zip(&[("a.shp", &shp), ("a.dbf", &table), ("a.prj", prj)]));

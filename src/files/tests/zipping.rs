@@ -14,6 +14,8 @@ pub(super) struct Packed<'a> {
     /// Claimed sizes, compressed and not, in the directory.
     pub(super) claimed: Option<(u32, u32)>,
     pub(super) crc_error: u32,
+    /// The extra field in the directory.
+    pub(super) extra: Vec<u8>,
 }
 
 impl<'a> Packed<'a> {
@@ -26,6 +28,7 @@ impl<'a> Packed<'a> {
             flags: 0,
             claimed: None,
             crc_error: 0,
+            extra: Vec::new(),
         }
     }
 }
@@ -65,16 +68,18 @@ pub(super) fn zip_of(files: &[Packed<'_>]) -> Vec<u8> {
         common.extend(packed.to_le_bytes());
         common.extend(unpacked.to_le_bytes());
         common.extend((file.name.len() as u16).to_le_bytes());
-        common.extend([0; 2]);
         bytes.extend(b"PK\x03\x04");
         bytes.extend(&common);
+        bytes.extend([0; 2]);
         bytes.extend(file.name.as_bytes());
         bytes.extend(content);
         directory.extend(b"PK\x01\x02\x14\0");
         directory.extend(&common);
+        directory.extend((file.extra.len() as u16).to_le_bytes());
         directory.extend([0; 10]);
         directory.extend(offset.to_le_bytes());
         directory.extend(file.name.as_bytes());
+        directory.extend(&file.extra);
     }
     let offset = bytes.len() as u32;
     bytes.extend(&directory);
