@@ -1,18 +1,15 @@
 //! Gathers what the readers find: each identity once, findings up to the limit, what is common to many summed up.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::BTreeMap;
 
 use super::{
-    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take, attributes::Attributes,
+    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take,
+    attributes::Attributes,
     finding::quote,
+    geometry::Drawn,
+    lint::{Identities, Lint},
 };
-use crate::{
-    domain::{geofence::Geofence, ids::GeofenceId},
-    geo::{Shape, ShapeError},
-};
-
-/// Below this radius in metres phones miss visits: Apple and Google both advise at least 100 m.
-const RADIUS_SMALL_M: f64 = 100.0;
+use crate::{domain::geofence::Geofence, geo::ShapeError};
 
 /// Where a row or feature is.
 #[derive(Debug, Clone, Default)]
@@ -25,19 +22,24 @@ pub(super) struct Place {
     pub(super) pointer: Option<String>,
 }
 
-/// Something that many rows share: the first one and how many there are.
-#[derive(Debug, Default)]
-struct Tally {
-    count: u64,
-    first: Place,
-}
+impl Place {
+    /// A number that tells people where it is. Files with pointers may have everything in one line.
+    fn number(&self) -> u32 {
+        let number = self.line_that_tells().or(self.feature).unwrap_or_default();
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
 
-impl Tally {
-    fn add(&mut self, place: &Place) {
-        if self.count == 0 {
-            self.first = place.clone();
+    /// The same number in words.
+    fn number_in_words(&self, number: u32) -> String {
+        if self.line_that_tells().is_some() {
+            format!("in line {number}")
+        } else {
+            format!("as feature {number}")
         }
-        self.count += 1;
+    }
+
+    fn line_that_tells(&self) -> Option<u64> {
+        self.line.filter(|_| self.pointer.is_none())
     }
 }
 
@@ -45,12 +47,10 @@ pub(super) struct Collector<'a> {
     options: &'a ReadOptions,
     take: Take<'a>,
     reading: Reading,
-    /// Where each identity was first: the line, or the feature where there are no lines.
-    seen: HashMap<GeofenceId, Option<u64>>,
-    hidden: u64,
-    small: Tally,
-    smallest_m: f64,
-    named: Tally,
+    seen: Identities,
+    lint: Lint,
+    /// Findings that were left out.
+    hidden: BTreeMap<FindingCode, u64>,
 }
 
 impl<'a> Collector<'a> {
@@ -65,11 +65,9 @@ impl<'a> Collector<'a> {
                 findings: Vec::new(),
                 rejected: 0,
             },
-            seen: HashMap::new(),
-            hidden: 0,
-            small: Tally::default(),
-            smallest_m: f64::INFINITY,
-            named: Tally::default(),
+            seen: Identities::default(),
+            lint: Lint::default(),
+            hidden: BTreeMap::new(),
         }
     }
 
@@ -91,10 +89,10 @@ impl<'a> Collector<'a> {
     pub(super) fn end(
         &mut self,
         place: &Place,
-        outcome: Result<(Attributes, Shape), Finding>,
+        outcome: Result<(Attributes, Drawn), Finding>,
     ) -> Result<(), FileError> {
         match outcome {
-            Ok((attributes, shape)) => self.accept(place, attributes, shape),
+            Ok((attributes, drawn)) => self.accept(place, attributes, drawn),
             Err(finding) => {
                 self.reject(place, finding);
                 Ok(())
@@ -104,46 +102,30 @@ impl<'a> Collector<'a> {
 
     fn reject(&mut self, place: &Place, finding: Finding) {
         self.reading.rejected += 1;
+        if finding.is_swappable() {
+            self.lint.see_swappable(place);
+        }
         self.find(place, finding);
     }
 
-    fn accept(&mut self, place: &Place, attributes: Attributes, shape: Shape) -> Result<(), FileError> {
-        match self.seen.entry(attributes.id.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(place.line.or(place.feature));
-            }
-            Entry::Occupied(entry) => {
-                let unit = if place.line.is_some() { "line" } else { "feature" };
-                let first = entry
-                    .get()
-                    .map_or_else(String::new, |number| format!(", first in {unit} {number}"));
-                let detail = format!("{} appears again{first}", quote(&attributes.id.to_string()));
-                let hint = "the first one is kept; give each geofence an id of its own";
-                self.reject(place, Finding::error(FindingCode::DuplicateIdentity, detail, hint));
-                return Ok(());
-            }
+    fn accept(&mut self, place: &Place, attributes: Attributes, drawn: Drawn) -> Result<(), FileError> {
+        if let Some(first) = self.seen.insert(&attributes.id, place.number()) {
+            let first = place.number_in_words(first);
+            let detail = format!("{} appears again, first {first}", quote(&attributes.id.to_string()));
+            let hint = "the first one is kept; give each geofence an id of its own";
+            self.reject(place, Finding::error(FindingCode::DuplicateIdentity, detail, hint));
+            return Ok(());
         }
-        if let Shape::Circle { center, radius_m } = &shape {
-            if *radius_m < RADIUS_SMALL_M {
-                self.small.add(place);
-                self.smallest_m = self.smallest_m.min(*radius_m);
-            }
-            if center.latitude == 0.0 && center.longitude == 0.0 {
-                let detail = "latitude and longitude are both 0, a place in the Atlantic";
-                let hint = "leave the row out if the place isn't known";
-                let finding = Finding::new(Severity::Warning, FindingCode::NullIsland, detail, hint);
-                self.find(place, finding);
-            }
-        }
+        self.lint.look(place, &attributes.id.tag, &drawn);
         if attributes.is_id_from_name {
-            self.named.add(place);
+            self.lint.tallies().add(FindingCode::IdFromName, place, id_from_name);
         }
         self.reading.accepted += 1;
         (self.take)(Geofence {
             id: attributes.id,
             set: self.options.set.clone(),
             description: attributes.description,
-            shape,
+            shape: drawn.shape,
             enabled: attributes.enabled,
             dwell_threshold: attributes.dwell_threshold,
             operating_hours: attributes.operating_hours,
@@ -155,46 +137,24 @@ impl<'a> Collector<'a> {
         .map_err(FileError::NotTaken)
     }
 
-    /// Adds a finding with its place, unless there are too many.
+    /// Adds a finding with its place, unless there are too many. Warnings and notes of one code are one finding.
     pub(super) fn find(&mut self, place: &Place, finding: Finding) {
-        if self.reading.findings.len() >= self.options.limits.findings_max {
-            self.hidden += 1;
-            return;
+        if finding.severity != Severity::Error {
+            self.lint.tallies().add(finding.code, place, || finding);
+        } else if self.reading.findings.len() >= self.options.limits.findings_max {
+            *self.hidden.entry(finding.code).or_default() += 1;
+        } else {
+            self.reading.findings.push(finding.at(place));
         }
-        self.remark(place, finding);
     }
 
-    /// Adds a finding of a kind that a file has only a few of: these are not capped.
-    pub(super) fn remark(&mut self, place: &Place, mut finding: Finding) {
-        finding.line = place.line;
-        finding.feature = place.feature;
-        finding.pointer = place
-            .pointer
-            .as_ref()
-            .map(|base| format!("{base}{}", finding.pointer.as_deref().unwrap_or_default()));
-        self.reading.findings.push(finding);
+    /// Adds a finding of a kind that a file has only a few of: these are neither capped nor summed up.
+    pub(super) fn remark(&mut self, place: &Place, finding: Finding) {
+        self.reading.findings.push(finding.at(place));
     }
 
     /// What all came to, with the summaries.
     pub(super) fn finish(mut self) -> Reading {
-        let accepted = self.reading.accepted;
-        if self.small.count > 0 {
-            let detail = format!(
-                "{} of {accepted} geofences have a radius below {RADIUS_SMALL_M} m, the smallest {} m",
-                self.small.count, self.smallest_m
-            );
-            let hint =
-                "phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes";
-            self.summary(FindingCode::RadiusSmall, detail, hint, |all| &all.small);
-        }
-        if self.named.count > 0 {
-            let detail = format!(
-                "{} of {accepted} geofences have no id; their names stand for it",
-                self.named.count
-            );
-            let hint = "add `externalId`: with a new name it would be a new geofence";
-            self.summary(FindingCode::IdFromName, detail, hint, |all| &all.named);
-        }
         if self.reading.read == 0 {
             let finding = Finding::new(
                 Severity::Warning,
@@ -202,30 +162,33 @@ impl<'a> Collector<'a> {
                 "the file holds no rows or features",
                 "uploading it would remove every geofence of the set",
             );
-            self.reading.findings.push(finding);
+            self.find(&Place::default(), finding);
         }
-        if self.hidden > 0 {
-            let detail = format!("{} more findings are left out", self.hidden);
-            let finding = Finding::new(
+        self.reading.findings.extend(self.lint.finish(self.reading.read));
+        if !self.hidden.is_empty() {
+            let hidden: Vec<String> = self
+                .hidden
+                .iter()
+                .map(|(code, count)| format!("{count} {}", code.as_str()))
+                .collect();
+            self.reading.findings.push(Finding::new(
                 Severity::Note,
                 FindingCode::FindingsCapped,
-                detail,
+                format!("more errors are left out: {}", hidden.join(", ")),
                 "mend these and try again",
-            );
-            self.reading.findings.push(finding);
+            ));
         }
         self.reading
     }
+}
 
-    /// A warning about many rows, at the first of them. Not counted among the findings that are capped.
-    fn summary(&mut self, code: FindingCode, detail: String, hint: &str, tally: impl Fn(&Self) -> &Tally) {
-        let mut finding = Finding::new(Severity::Warning, code, detail, hint);
-        let first = &tally(self).first;
-        finding.line = first.line;
-        finding.feature = first.feature;
-        finding.pointer.clone_from(&first.pointer);
-        self.reading.findings.push(finding);
-    }
+fn id_from_name() -> Finding {
+    Finding::new(
+        Severity::Warning,
+        FindingCode::IdFromName,
+        "there is no id; the name stands for it",
+        "add `externalId`: with a new name it would be a new geofence",
+    )
 }
 
 /// A circle round a point, with the default radius where the file names none.

@@ -1,43 +1,71 @@
-//! Geofences in rows: circles round points.
+//! Geofences in rows: circles round points, or geometries in well-known text.
+
+use std::io::{BufRead, Cursor, Read as _, Seek};
 
 use serde_json::Value;
 
 use super::{
-    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take,
-    attributes::{Attributes, Values},
+    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Take,
+    attributes::{Attributes, Found, Values},
     collect::{Collector, Place, circle_finding, radius_m},
-    delimited::{column_number, delimiter_of, short_row},
+    delimited::{column_number, delimiter_of, number, short_row},
+    finding::{SWAPPED_HINT, quote},
+    geometry::{Drawn, is_too_precise, shape},
+    lines::Numbered,
     names::{Field, Target},
-    text::{Lines, decode},
+    text, wkt,
 };
 use crate::geo::{Position, PositionError, Shape};
 
-pub(super) fn read(bytes: &[u8], options: &ReadOptions, take: Take<'_>) -> Result<Reading, FileError> {
-    let (text, is_guessed) = decode(bytes);
+/// The first line is looked for within so many bytes, to find the separator.
+const HEAD_BYTES: u64 = 64 * 1024;
+
+/// How much is read ahead, in bytes.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+pub(super) fn read(input: impl BufRead + Seek, options: &ReadOptions, take: Take<'_>) -> Result<Reading, FileError> {
+    let (mut text, finding) = text::open(input, options.limits.bytes_max)?;
     let mut collector = Collector::new(Format::Csv, options, take);
-    if is_guessed {
-        collector.find(&Place::default(), encoding_note());
+    if let Some(finding) = finding {
+        collector.find(&Place::default(), finding);
     }
-    let first_line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let delimiter = delimiter_of(first_line);
+    let mut head = Vec::new();
+    text.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+    let delimiter = {
+        let head = String::from_utf8_lossy(&head);
+        delimiter_of(head.lines().find(|line| !line.trim().is_empty()).unwrap_or_default())
+    };
+    let row_bytes_max = options.limits.feature_bytes_max;
     let mut rows = ::csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
         .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut lines = Lines::new(text.as_bytes());
+        .buffer_capacity(BUFFER_BYTES)
+        .from_reader(Numbered::new(Cursor::new(head).chain(text), row_bytes_max as u64));
     let mut row = ::csv::StringRecord::new();
-    let mut table = None;
+    let mut table = match &options.columns {
+        Some(columns) => Some(Table::new(columns.clone(), delimiter, 1)?),
+        None => None,
+    };
     loop {
-        let line = lines.at(rows.position().byte() as usize);
-        if !rows.read_record(&mut row).map_err(into_io)? {
+        let offset = rows.position().byte();
+        rows.get_mut().begin_record(offset);
+        let is_row = rows.read_record(&mut row);
+        let line = rows.get_mut().line_at(offset);
+        if rows.get_ref().is_too_long() {
+            return Err(FileError::RowTooLong {
+                line,
+                bytes_max: row_bytes_max,
+            });
+        }
+        if !is_row.map_err(into_io)? {
             break;
         }
         if row.iter().all(|field| field.trim().is_empty()) {
             continue;
         }
         let Some(table) = &table else {
-            table = Some(Table::new(&row, delimiter, line)?);
+            table = Some(Table::of_header(&row, delimiter, line)?);
             continue;
         };
         let place = Place {
@@ -45,22 +73,21 @@ pub(super) fn read(bytes: &[u8], options: &ReadOptions, take: Take<'_>) -> Resul
             feature: Some(collector.begin()?),
             pointer: None,
         };
-        let fields: Vec<&str> = row.iter().map(str::trim).collect();
+        let fields: Vec<&str> = row.iter().map(plain_field).collect();
         collector.end(&place, table.geofence(&fields, options))?;
     }
     Ok(collector.finish())
 }
 
-pub(super) fn encoding_note() -> Finding {
-    Finding::new(
-        Severity::Note,
-        FindingCode::EncodingGuessed,
-        "the file is not UTF-8; it was read as Windows-1252",
-        "check the accents, or save the file as UTF-8",
-    )
+/// Without blanks; databases write `\N` for nothing.
+fn plain_field(field: &str) -> &str {
+    match field.trim() {
+        "\\N" => "",
+        field => field,
+    }
 }
 
-/// The text is in memory and valid UTF-8 and rows may differ in length, so only I/O could go wrong.
+/// The text is valid UTF-8 and rows may differ in length, so only I/O could go wrong.
 fn into_io(error: ::csv::Error) -> FileError {
     FileError::Io(error.into())
 }
@@ -70,39 +97,61 @@ struct Table {
     header: Vec<String>,
     targets: Vec<Target>,
     delimiter: u8,
+    /// Whether a column of well-known text stands for latitude and longitude.
+    is_drawn: bool,
 }
 
 impl Table {
-    fn new(row: &::csv::StringRecord, delimiter: u8, line: u64) -> Result<Self, FileError> {
+    /// Takes the first row, unless it is data.
+    fn of_header(row: &::csv::StringRecord, delimiter: u8, line: u64) -> Result<Self, FileError> {
         let header: Vec<String> = row.iter().map(|name| name.trim().to_owned()).collect();
-        let targets: Vec<Target> = header.iter().map(|name| Target::of(name)).collect();
+        let is_known = |name: &String| matches!(Target::of(name), Target::Field(..));
+        let is_number = |field: &String| number(field, delimiter).is_some();
+        if !header.iter().any(is_known) && header.iter().any(is_number) {
+            let found = header.iter().map(|field| quote(field)).collect();
+            return Err(FileError::HeaderMissing { line, found });
+        }
+        Self::new(header, delimiter, line)
+    }
+
+    fn new(header: Vec<String>, delimiter: u8, line: u64) -> Result<Self, FileError> {
+        let mut targets: Vec<Target> = header.iter().map(|name| Target::of(name)).collect();
         let has = |wanted| {
             targets
                 .iter()
                 .any(|target| matches!(target, Target::Field(field, _) if *field == wanted))
         };
+        let (has_latitude, has_longitude) = (has(Field::Latitude), has(Field::Longitude));
+        let is_drawn = has(Field::Geometry) && !(has_latitude && has_longitude);
         let mut missing = Vec::new();
         if !has(Field::ExternalId) && !has(Field::Description) {
             missing.push("`externalId` (or `id`)".to_owned());
         }
-        if !has(Field::Latitude) {
+        if !has_latitude && !is_drawn {
             missing.push("`latitude`".to_owned());
         }
-        if !has(Field::Longitude) {
+        if !has_longitude && !is_drawn {
             missing.push("`longitude`".to_owned());
         }
         if !missing.is_empty() {
-            let found = header.iter().map(|name| super::finding::quote(name)).collect();
+            let found = header.iter().map(|name| quote(name)).collect();
             return Err(FileError::ColumnsMissing { line, missing, found });
+        }
+        // Beside latitude and longitude these columns are the owner's.
+        for (name, target) in header.iter().zip(&mut targets) {
+            if !is_drawn && matches!(target, Target::Field(Field::Geometry, _)) {
+                *target = Target::Metadata(name.clone());
+            }
         }
         Ok(Self {
             header,
             targets,
             delimiter,
+            is_drawn,
         })
     }
 
-    fn geofence(&self, fields: &[&str], options: &ReadOptions) -> Result<(Attributes, Shape), Finding> {
+    fn geofence(&self, fields: &[&str], options: &ReadOptions) -> Result<(Attributes, Drawn), Finding> {
         if fields.len() < self.header.len() {
             return Err(short_row(&self.header, fields));
         }
@@ -117,19 +166,26 @@ impl Table {
         for ((name, target), field) in self.header.iter().zip(&self.targets).zip(fields) {
             values.add(name, target, Value::String((*field).to_owned()));
         }
-        let latitude = self.coordinate(&mut values, Field::Latitude, "latitude")?;
-        let longitude = self.coordinate(&mut values, Field::Longitude, "longitude")?;
+        let drawn = if self.is_drawn {
+            drawn(&mut values, options)?
+        } else {
+            self.circle(&mut values, options)?
+        };
+        Ok((Attributes::read(values, options)?, drawn))
+    }
+
+    fn circle(&self, values: &mut Values, options: &ReadOptions) -> Result<Drawn, Finding> {
+        let latitude = self.coordinate(values, Field::Latitude, "latitude")?;
+        let longitude = self.coordinate(values, Field::Longitude, "longitude")?;
         let center =
             Position::new(latitude, longitude).map_err(|error| position_finding(&error, latitude, longitude))?;
-        let given = values
-            .take(Field::Radius)
-            .map(|found| {
-                let text = found.value.as_str().unwrap_or_default();
-                column_number(found.name(), text, self.delimiter)
-            })
-            .transpose()?;
+        let radius = |found: Found| column_number(found.name(), text_of(&found), self.delimiter);
+        let given = values.take(Field::Radius).map(radius).transpose()?;
         let shape = Shape::circle(center, radius_m(given, options)?).map_err(|error| circle_finding(&error))?;
-        Ok((Attributes::read(values, options)?, shape))
+        Ok(Drawn {
+            is_too_precise: is_too_precise([longitude, latitude]),
+            ..shape.into()
+        })
     }
 
     fn coordinate(&self, values: &mut Values, field: Field, name: &str) -> Result<f64, Finding> {
@@ -140,8 +196,32 @@ impl Table {
                 "give the place its coordinates, or leave the row out",
             ));
         };
-        column_number(found.name(), found.value.as_str().unwrap_or_default(), self.delimiter)
+        column_number(found.name(), text_of(&found), self.delimiter)
     }
+}
+
+fn text_of(found: &Found) -> &str {
+    found.value.as_str().unwrap_or_default()
+}
+
+/// The shape in a column of well-known text.
+fn drawn(values: &mut Values, options: &ReadOptions) -> Result<Drawn, Finding> {
+    let Some(found) = values.take(Field::Geometry) else {
+        return Err(Finding::error(
+            FindingCode::GeometryMissing,
+            "the geometry is empty",
+            "give the place a geometry, or leave the row out",
+        ));
+    };
+    let geometry = wkt::parse(text_of(&found)).map_err(|error| {
+        Finding::error(
+            FindingCode::CoordinatesInvalid,
+            format!("column `{}` is no well-known text: {error}", found.name()),
+            "write a geometry such as POINT (8.54 47.38) or POLYGON ((...)), longitude first",
+        )
+    })?;
+    let radius = values.take(Field::Radius);
+    shape(geometry, "", radius.as_ref(), options)
 }
 
 /// What is wrong with a point, and whether its two numbers seem to be swapped.
@@ -151,7 +231,7 @@ pub(super) fn position_finding(error: &PositionError, latitude: f64, longitude: 
         PositionError::Longitude(_) => FindingCode::LongitudeOutOfRange,
     };
     let hint = if Position::new(longitude, latitude).is_ok() {
-        "latitude and longitude seem to be swapped"
+        SWAPPED_HINT
     } else {
         "give degrees (WGS84), not metres or degrees and minutes"
     };

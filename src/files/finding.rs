@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::collect::Place;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -28,8 +30,12 @@ pub enum FindingCode {
     FeatureInvalid,
     /// A feature without a geometry, or a row without coordinates.
     GeometryMissing,
-    /// A geometry that can't be a geofence (lines, collections, several points).
+    /// A geometry without coordinates.
+    GeometryEmpty,
+    /// A geometry that can't be a geofence (lines, several points).
     GeometryUnsupported,
+    /// Lines and points beside the polygons of a collection were left out.
+    PartsLeftOut,
     /// The coordinates aren't nested lists of numbers as the geometry's type asks for.
     CoordinatesInvalid,
     /// A text that should be a number.
@@ -46,8 +52,16 @@ pub enum FindingCode {
     RadiusInvalid,
     /// A ring has fewer than four vertices.
     RingTooShort,
-    /// A ring's last vertex isn't its first.
+    /// A ring's last vertex isn't its first; it was closed.
     RingNotClosed,
+    /// A ring crosses or touches itself; what is inside an odd number of times is inside.
+    RingSelfIntersects,
+    /// A hole lies outside its outer ring.
+    HoleOutside,
+    /// The polygon crosses the antimeridian and was cut there.
+    AntimeridianCrossed,
+    /// The polygon goes round a pole, which is inside.
+    PoleEnclosed,
     /// A vertex of a ring is outside the world.
     RingOutsideWorld,
     /// A ring encloses no area.
@@ -66,8 +80,14 @@ pub enum FindingCode {
     IdFromName,
     /// A tag that can't be one.
     TagInvalid,
+    /// The file has several tags.
+    TagsMixed,
     /// The same tag and id again; the first one is kept.
     DuplicateIdentity,
+    /// The same shape and tag again.
+    DuplicateGeometry,
+    /// It overlaps another geofence of its tag.
+    Overlap,
     /// A brand that can't be one.
     BrandInvalid,
     /// `enabled` is neither yes nor no.
@@ -84,12 +104,24 @@ pub enum FindingCode {
     MetadataInvalid,
     /// Radius below 100 m, which phones don't monitor reliably in the background.
     RadiusSmall,
+    /// Radius above 10 km.
+    RadiusLarge,
+    /// Latitude and longitude seem to be swapped: the place lies far from the file's others, and swapped among them.
+    CoordinatesSwapped,
+    /// A coordinate has more than seven decimals; the seventh is a centimetre.
+    PrecisionNeedless,
+    /// The same name appears twice in a JSON object; the last one counts.
+    KeyDuplicate,
     /// Latitude and longitude are both 0, which is in the Atlantic and mostly means that they are unknown.
     NullIsland,
     /// The file names a coordinate system of its own; GeoJSON knows only WGS84 longitude and latitude.
     CrsIgnored,
     /// The file isn't UTF-8 and was read as Windows-1252.
     EncodingGuessed,
+    /// The file is UTF-8 with some bytes that aren't, which were replaced.
+    EncodingBroken,
+    /// The file is too large for all geofences to be compared with each other.
+    ChecksSkipped,
     /// The file holds no rows or features.
     NothingFound,
     /// There were more findings than are kept.
@@ -121,6 +153,8 @@ impl FindingCode {
             Self::RowUnreadable => "row_unreadable",
             Self::FeatureInvalid => "feature_invalid",
             Self::GeometryMissing => "geometry_missing",
+            Self::GeometryEmpty => "geometry_empty",
+            Self::PartsLeftOut => "parts_left_out",
             Self::GeometryUnsupported => "geometry_unsupported",
             Self::CoordinatesInvalid => "coordinates_invalid",
             Self::NumberUnreadable => "number_unreadable",
@@ -131,6 +165,10 @@ impl FindingCode {
             Self::RadiusInvalid => "radius_invalid",
             Self::RingTooShort => "ring_too_short",
             Self::RingNotClosed => "ring_not_closed",
+            Self::RingSelfIntersects => "ring_self_intersects",
+            Self::HoleOutside => "hole_outside",
+            Self::AntimeridianCrossed => "antimeridian_crossed",
+            Self::PoleEnclosed => "pole_enclosed",
             Self::RingOutsideWorld => "ring_outside_world",
             Self::RingWithoutArea => "ring_without_area",
             Self::RingAmbiguous => "ring_ambiguous",
@@ -140,6 +178,9 @@ impl FindingCode {
             Self::IdInvalid => "id_invalid",
             Self::IdFromName => "id_from_name",
             Self::TagInvalid => "tag_invalid",
+            Self::TagsMixed => "tags_mixed",
+            Self::DuplicateGeometry => "duplicate_geometry",
+            Self::Overlap => "overlap",
             Self::DuplicateIdentity => "duplicate_identity",
             Self::BrandInvalid => "brand_invalid",
             Self::EnabledInvalid => "enabled_invalid",
@@ -149,9 +190,15 @@ impl FindingCode {
             Self::CodesInvalid => "codes_invalid",
             Self::MetadataInvalid => "metadata_invalid",
             Self::RadiusSmall => "radius_small",
+            Self::RadiusLarge => "radius_large",
+            Self::CoordinatesSwapped => "coordinates_swapped",
+            Self::PrecisionNeedless => "precision_needless",
+            Self::KeyDuplicate => "key_duplicate",
             Self::NullIsland => "null_island",
             Self::CrsIgnored => "crs_ignored",
             Self::EncodingGuessed => "encoding_guessed",
+            Self::EncodingBroken => "encoding_broken",
+            Self::ChecksSkipped => "checks_skipped",
             Self::NothingFound => "nothing_found",
             Self::FindingsCapped => "findings_capped",
             Self::IdFromOrder => "id_from_order",
@@ -211,6 +258,22 @@ impl Finding {
         Self::new(Severity::Error, code, detail, hint)
     }
 
+    /// Whether the place would be on Earth with its two numbers swapped.
+    pub(super) fn is_swappable(&self) -> bool {
+        self.hint == SWAPPED_HINT
+    }
+
+    /// The same at a place of the file; the pointer, if the format has them, goes on from the place's.
+    pub(super) fn at(mut self, place: &Place) -> Self {
+        self.line = place.line;
+        self.feature = place.feature;
+        self.pointer = place
+            .pointer
+            .as_ref()
+            .map(|base| format!("{base}{}", self.pointer.as_deref().unwrap_or_default()));
+        self
+    }
+
     pub(super) fn pointing(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
         self
@@ -240,6 +303,9 @@ impl std::fmt::Display for Finding {
         Ok(())
     }
 }
+
+/// What to do about a place that is on Earth only with its two numbers swapped.
+pub(super) const SWAPPED_HINT: &str = "latitude and longitude seem to be swapped";
 
 /// A value as it is quoted in a detail: shortened, without control characters.
 pub(super) fn quote(value: &str) -> String {

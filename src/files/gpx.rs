@@ -9,13 +9,12 @@ use super::{
     attributes::{Attributes, Values},
     collect::{Collector, Place},
     finding::quote,
-    geometry::{Geometry, shape},
+    geometry::{Drawn, Geometry, shape},
     names::{Field, Target},
-    order::Ordinals,
+    order,
     skipped::Skipped,
     xml::{Node, Tag, Xml},
 };
-use crate::geo::Shape;
 
 /// Longest name, comment or value, in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -29,7 +28,6 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
         xml: Xml::new(input, limits.bytes_max, limits.feature_bytes_max)?,
         collector: Collector::new(Format::Gpx, options, take),
         skipped: Skipped::default(),
-        ordinals: Ordinals::default(),
         has_root: false,
     };
     reader.document()?;
@@ -37,11 +35,9 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
         xml,
         mut collector,
         skipped,
-        ordinals,
         ..
     } = reader;
     skipped.tell(&mut collector);
-    ordinals.tell(&mut collector);
     xml.remarks(&mut collector);
     Ok(collector.finish())
 }
@@ -50,7 +46,6 @@ struct GpxReader<'a, R> {
     xml: Xml<R>,
     collector: Collector<'a>,
     skipped: Skipped,
-    ordinals: Ordinals,
     has_root: bool,
 }
 
@@ -108,11 +103,11 @@ impl<R: BufRead> GpxReader<'_, R> {
         let mut waypoint = self.values(options.limits.feature_bytes_max)?;
         let is_named = waypoint.is_named;
         if !is_named {
-            Ordinals::stand_in(number, &mut waypoint.values);
+            order::stand_in(number, &mut waypoint.values);
         }
         let outcome = position.and_then(|vertex| geofence(waypoint, vertex, options));
         if !is_named && outcome.is_ok() {
-            self.ordinals.count(&place);
+            self.collector.find(&place, order::warning());
         }
         self.collector.end(&place, outcome)
     }
@@ -238,7 +233,7 @@ fn position(tag: &Tag) -> Result<[f64; 2], Finding> {
     Ok([ordinate("lon")?, ordinate("lat")?])
 }
 
-fn geofence(waypoint: Waypoint, vertex: [f64; 2], options: &ReadOptions) -> Result<(Attributes, Shape), Finding> {
+fn geofence(waypoint: Waypoint, vertex: [f64; 2], options: &ReadOptions) -> Result<(Attributes, Drawn), Finding> {
     if let Some(problem) = waypoint.problem {
         return Err(problem);
     }

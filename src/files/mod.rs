@@ -18,6 +18,8 @@ mod gpx;
 mod gzip;
 mod kml;
 mod kmz;
+mod lines;
+mod lint;
 mod names;
 mod order;
 mod projection;
@@ -53,17 +55,17 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Most rows or features.
     pub features_max: u64,
-    /// Longest GeoJSON feature, in bytes; only features within it are parsed into memory.
+    /// Longest feature or row, in bytes; only one at a time is in memory.
     pub feature_bytes_max: usize,
-    /// Most findings that are kept; a note tells how many more there were.
+    /// Most errors that are kept; a note tells how many more there were. Warnings and notes are summed up anyway.
     pub findings_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bytes_max: 64 * 1024 * 1024,
-            features_max: 1_000_000,
+            bytes_max: 1024 * 1024 * 1024,
+            features_max: 10_000_000,
             feature_bytes_max: 16 * 1024 * 1024,
             findings_max: 1_000,
         }
@@ -79,6 +81,8 @@ pub struct ReadOptions {
     pub default_tag: Option<Tag>,
     /// Radius in metres of points that name none.
     pub default_radius_m: Option<f64>,
+    /// The columns' names, for a CSV file without a first line that names them.
+    pub columns: Option<Vec<String>>,
     /// How much is read at most.
     pub limits: Limits,
 }
@@ -90,6 +94,7 @@ impl ReadOptions {
             set,
             default_tag: None,
             default_radius_m: None,
+            columns: None,
             limits: Limits::default(),
         }
     }
@@ -134,7 +139,25 @@ pub enum FileError {
     /// Nothing, or only blanks.
     #[error("the file is empty")]
     Empty,
-    /// UTF-16 or UTF-32.
+    /// Neither UTF-8 nor UTF-16 with a mark nor Windows-1252; mostly no text at all.
+    #[error("line {line}: the byte 0x{byte:02x} is in no text; is this another kind of file? Save it as UTF-8")]
+    EncodingUnreadable {
+        /// From 1.
+        line: u64,
+        /// The first such byte.
+        byte: u8,
+    },
+    /// A row above [`Limits::feature_bytes_max`].
+    #[error(
+        "line {line}: the row that begins here is longer than {bytes_max} bytes; a double quote seems not to be closed"
+    )]
+    RowTooLong {
+        /// Where the row begins, from 1.
+        line: u64,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// UTF-16 in a format where it isn't read.
     #[error("the file is in UTF-16; save it as UTF-8")]
     Utf16,
     /// The JSON can't be parsed.
@@ -166,6 +189,18 @@ pub enum FileError {
         /// What is missing.
         missing: Vec<String>,
         /// The columns that there are.
+        found: Vec<String>,
+    },
+    /// The first line holds data instead of the columns' names.
+    #[error(
+        "line {line}: the columns have no names: the first line seems to be data, {}; put a line such as \
+         `id,name,latitude,longitude` before it, or name all {} columns with `columns=`",
+        shown(found), found.len()
+    )]
+    HeaderMissing {
+        /// The first line, from 1.
+        line: u64,
+        /// What it holds.
         found: Vec<String>,
     },
     /// An encoding that isn't known.
@@ -249,6 +284,17 @@ pub enum FileError {
     },
 }
 
+/// Shows where the columns' names should be.
+fn shown(fields: &[String]) -> String {
+    const SHOWN_MAX: usize = 8;
+    let shown = fields.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if fields.len() > SHOWN_MAX {
+        format!("{shown}, …")
+    } else {
+        shown
+    }
+}
+
 /// An error that our own streams put into an I/O error comes out again as it was.
 impl From<std::io::Error> for FileError {
     fn from(error: std::io::Error) -> Self {
@@ -262,6 +308,9 @@ impl FileError {
         match self {
             Self::Json { line, .. }
             | Self::ColumnsMissing { line, .. }
+            | Self::HeaderMissing { line, .. }
+            | Self::EncodingUnreadable { line, .. }
+            | Self::RowTooLong { line, .. }
             | Self::Xml { line, .. }
             | Self::WrongRoot { line, .. }
             | Self::TooDeep { line, .. }
@@ -289,7 +338,8 @@ impl FileError {
 pub type Take<'a> = &'a mut dyn FnMut(Geofence) -> std::io::Result<()>;
 
 /// Reads a geofence file of a known format from its beginning and hands each good geofence to `take`. Gzip round it is
-/// taken off.
+/// taken off. Only one feature or row is in memory at a time. On an error `take` has got some geofences already, which
+/// are to be discarded.
 pub fn read(
     mut input: impl BufRead + Seek,
     format: Format,
@@ -310,8 +360,8 @@ fn read_unpacked(
 ) -> Result<Reading, FileError> {
     let bytes_max = options.limits.bytes_max;
     match format {
-        Format::GeoJson => geojson::read(&text::read_all(input, bytes_max)?, options, take),
-        Format::Csv => csv::read(&text::read_all(input, bytes_max)?, options, take),
+        Format::GeoJson => geojson::read(input, options, take),
+        Format::Csv => csv::read(input, options, take),
         Format::Kml => kml::read(input, options, take),
         Format::Gpx => gpx::read(input, options, take),
         Format::Wkt => wkt_file::read(input, options, take),

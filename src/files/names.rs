@@ -8,6 +8,8 @@ pub(super) enum Field {
     Description,
     Latitude,
     Longitude,
+    /// Well-known text, in a column.
+    Geometry,
     Radius,
     Enabled,
     DwellThreshold,
@@ -74,6 +76,7 @@ const NAMES: &[(Field, &[&str])] = &[
     ),
     (Field::Latitude, &["latitude", "lat", "y"]),
     (Field::Longitude, &["longitude", "lon", "lng", "long", "x"]),
+    (Field::Geometry, &["wkt", "geometry", "geom", "thegeom", "shape"]),
     (
         Field::Radius,
         &[

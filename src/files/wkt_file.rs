@@ -6,13 +6,12 @@ use super::{
     FileError, Finding, FindingCode, Format, ReadOptions, Reading, Take,
     attributes::{Attributes, Values},
     collect::{Collector, Place},
-    csv::encoding_note,
     decoded::{Bounded, Decoded},
-    geometry::shape,
-    order::Ordinals,
+    geometry::{Drawn, shape},
+    order,
+    text::encoding_note,
     wkt,
 };
-use crate::geo::Shape;
 
 pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -> Result<Reading, FileError> {
     let limits = options.limits;
@@ -23,7 +22,6 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
         is_line_start: true,
     };
     let mut collector = Collector::new(Format::Wkt, options, take);
-    let mut ordinals = Ordinals::default();
     let mut is_empty = true;
     while let Some(part) = parts.next()? {
         is_empty = false;
@@ -35,14 +33,13 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
         };
         let outcome = part.geofence(number, options);
         if outcome.is_ok() {
-            ordinals.count(&place);
+            collector.find(&place, order::warning());
         }
         collector.end(&place, outcome)?;
     }
     if is_empty {
         return Err(FileError::Empty);
     }
-    ordinals.tell(&mut collector);
     if parts.input.is_guessed() {
         collector.remark(&Place::default(), encoding_note());
     }
@@ -60,14 +57,14 @@ struct Part {
 }
 
 impl Part {
-    fn geofence(&self, number: u64, options: &ReadOptions) -> Result<(Attributes, Shape), Finding> {
+    fn geofence(&self, number: u64, options: &ReadOptions) -> Result<(Attributes, Drawn), Finding> {
         let shape = self.shape(options)?;
         let mut values = Values::default();
-        Ordinals::stand_in(number, &mut values);
+        order::stand_in(number, &mut values);
         Ok((Attributes::read(values, options)?, shape))
     }
 
-    fn shape(&self, options: &ReadOptions) -> Result<Shape, Finding> {
+    fn shape(&self, options: &ReadOptions) -> Result<Drawn, Finding> {
         if self.bytes > self.bytes_max {
             return Err(Finding::error(
                 FindingCode::FeatureTooLong,

@@ -15,7 +15,7 @@ const B: f64 = A * (1.0 - F);
 /// Square of the first eccentricity.
 pub(super) const E2: f64 = F * (2.0 - F);
 /// Smallest radius of curvature of any normal section, in metres: the meridian's at the equator, b^2 / a.
-const CURVATURE_RADIUS_MIN_M: f64 = B * B / A;
+pub(super) const CURVATURE_RADIUS_MIN_M: f64 = B * B / A;
 /// Longest geodesic distance on Earth, rounded up: half the equator, in metres.
 const DISTANCE_M_MAX: f64 = std::f64::consts::PI * A;
 

@@ -32,6 +32,7 @@ pub(super) fn parse(geometry: &Value, pointer: &str) -> Result<Geometry, Finding
     let at = format!("{pointer}/coordinates");
     let coordinates = geometry.get("coordinates").unwrap_or(&Value::Null);
     match kind {
+        "Point" if coordinates.as_array().is_some_and(Vec::is_empty) => Ok(Geometry::MultiPoint(Vec::new())),
         "Point" => vertex(coordinates, &at).map(Geometry::Point),
         "MultiPoint" => list(coordinates, &at, vertex).map(Geometry::MultiPoint),
         "LineString" | "MultiLineString" => Ok(Geometry::Lines),

@@ -11,9 +11,9 @@ use std::io::BufRead;
 use super::{
     FileError, Finding, FindingCode, Format, ReadOptions, Reading, Severity, Take,
     collect::{Collector, Place},
-    csv::encoding_note,
     finding::quote,
     skipped::Skipped,
+    text::encoding_note,
     xml::{Node, Tag, Xml},
 };
 

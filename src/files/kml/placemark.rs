@@ -8,13 +8,12 @@ use super::{
     super::{
         FileError, Finding, FindingCode, ReadOptions,
         attributes::{Attributes, Values},
-        geometry::{Geometry, shape},
+        geometry::{Drawn, Geometry, shape},
         names::{Field, Target},
         xml::{Node, Tag, Xml},
     },
     coordinates,
 };
-use crate::geo::Shape;
 
 /// Longest name, description or value, in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -77,7 +76,7 @@ impl Placemark {
         self.geometries.iter().all(is_lines).then_some("line")
     }
 
-    pub(super) fn geofence(mut self, folder: String, options: &ReadOptions) -> Result<(Attributes, Shape), Finding> {
+    pub(super) fn geofence(mut self, folder: String, options: &ReadOptions) -> Result<(Attributes, Drawn), Finding> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }

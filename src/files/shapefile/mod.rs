@@ -12,13 +12,12 @@ use super::{
     attributes::{Attributes, Values},
     collect::{Collector, Place},
     finding::quote,
-    geometry::{Geometry, Vertex, shape},
+    geometry::{Drawn, Geometry, Vertex, shape},
     names::Field,
     projection::Projection,
     skipped::Skipped,
     text::decode,
 };
-use crate::geo::Shape;
 
 /// How a `.shp` file begins.
 pub(super) const MAGIC: [u8; 4] = shp::FILE_CODE.to_be_bytes();
@@ -225,8 +224,10 @@ fn not_convertible([x, y]: Vertex, hint: &str) -> Finding {
     )
 }
 
-fn geofence(mut values: Values, geometry: Geometry, options: &ReadOptions) -> Result<(Attributes, Shape), Finding> {
+fn geofence(mut values: Values, geometry: Geometry, options: &ReadOptions) -> Result<(Attributes, Drawn), Finding> {
     let radius = values.take(Field::Radius);
-    let shape = shape(geometry, "", radius.as_ref(), options)?;
-    Ok((Attributes::read(values, options)?, shape))
+    let mut drawn = shape(geometry, "", radius.as_ref(), options)?;
+    // Nobody chose the decimals: the file has binary numbers.
+    drawn.is_too_precise = false;
+    Ok((Attributes::read(values, options)?, drawn))
 }

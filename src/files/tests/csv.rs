@@ -113,9 +113,10 @@ fn each_broken_row_is_named_and_the_others_are_kept() {
     line 14: error duplicate_identity: `stands/1` appears again, first in line 2 — the first one is kept; give each geofence an id of its own
     line 15: error column_extra: the row has 6 fields, the header 5 — put texts that contain the separator in double quotes
     line 16: error longitude_out_of_range: longitude 181.0 is not in -180 to 180 — give degrees (WGS84), not metres or degrees and minutes
-    line 17: warning null_island: latitude and longitude are both 0, a place in the Atlantic — leave the row out if the place isn't known
     line 19: error id_missing: there is neither an id nor a name — add `externalId`: a text or number that stays the same in later uploads
-    line 20: warning radius_small: 1 of 3 geofences have a radius below 100 m, the smallest 30 m — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
+    line 20: warning overlap: this overlaps feature 1 in line 2, which has the same tag (1 more like it) — nothing to do, if that is meant: a customer may be in both, and a campaign for the tag sees two entries
+    line 20: warning radius_small: the radius is 30 m, below 100 m — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
+    line 17: warning null_island: latitude and longitude are both 0, a place in the Atlantic — leave the row out if the place isn't known
     ");
 }
 
@@ -123,7 +124,7 @@ fn each_broken_row_is_named_and_the_others_are_kept() {
 fn a_file_without_the_needed_columns_is_refused_with_those_it_has() {
     let why = |text| read_text(Format::Csv, text, &options()).unwrap_err();
     assert_snapshot!(why("a,b,lon\n1,2,3\n"), @"line 1: no column for `externalId` (or `id`) and `latitude`; the first line must name the columns, and these were found: `a`, `b`, `lon`");
-    assert_snapshot!(why("1,Agra,41.17,-8.6\n"), @"line 1: no column for `externalId` (or `id`) and `latitude` and `longitude`; the first line must name the columns, and these were found: `1`, `Agra`, `41.17`, `-8.6`");
+    assert_snapshot!(why("1,Agra,41.17,-8.6\n"), @"line 1: the columns have no names: the first line seems to be data, `1`, `Agra`, `41.17`, `-8.6`; put a line such as `id,name,latitude,longitude` before it, or name all 4 columns with `columns=`");
     assert!(matches!(why(" \n"), FileError::Empty));
 }
 
@@ -131,7 +132,7 @@ fn a_file_without_the_needed_columns_is_refused_with_those_it_has() {
 fn names_stand_for_missing_ids_with_a_warning() {
     let reading = csv("name,lat,lon\nAgra,41.1,-8.6\nFoz,41.2,-8.7\n", &with_radius(100.0));
     assert_eq!(ids(&reading), ["stands/Agra", "stands/Foz"]);
-    assert_snapshot!(findings(&reading), @"line 2: warning id_from_name: 2 of 2 geofences have no id; their names stand for it — add `externalId`: with a new name it would be a new geofence");
+    assert_snapshot!(findings(&reading), @"line 2: warning id_from_name: there is no id; the name stands for it (1 more like it) — add `externalId`: with a new name it would be a new geofence");
 }
 
 #[test]
@@ -140,8 +141,8 @@ fn other_encodings_and_line_ends_are_read() {
     let reading = read(&bytes[..], Format::Csv, &with_radius(100.0)).unwrap();
     assert_eq!(reading.geofences[0].description.as_deref(), Some("TROPISUEÑO"));
     assert_snapshot!(findings(&reading), @r"
-    note encoding_guessed: the file is not UTF-8; it was read as Windows-1252 — check the accents, or save the file as UTF-8
     line 3: error number_unreadable: column `lat` is not a number: `north` — write a number such as 41.163066
+    note encoding_guessed: the file is not UTF-8; it was read as Windows-1252 — check the accents, or save the file as UTF-8
     ");
 }
 
@@ -159,8 +160,8 @@ fn findings_and_rows_are_limited() {
     assert_snapshot!(findings(&reading), @r"
     line 2: error number_unreadable: column `lat` is not a number: `x` — write a number such as 41.163066
     line 3: error number_unreadable: column `lat` is not a number: `x` — write a number such as 41.163066
-    line 6: warning radius_small: 1 of 1 geofences have a radius below 100 m, the smallest 50 m — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
-    note findings_capped: 2 more findings are left out — mend these and try again
+    line 6: warning radius_small: the radius is 50 m, below 100 m — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
+    note findings_capped: more errors are left out: 2 number_unreadable — mend these and try again
     ");
     let more = format!("{text}6,1,1\n7,1,1\n");
     let error = read_text(Format::Csv, &more, &options).unwrap_err();
@@ -297,5 +298,6 @@ fn times_to_stay_and_hours_are_read() {
     line 5: error operating_hours_invalid: the operating hours can't be read (`sunrise-sunset` is not understood; write days and times such as `Mo-Fr 09:00-18:00; Sa 10:00-14:00`, or `24/7`): `sunrise-sunset` — write days and times such as `Mo-Fr 09:00-18:00; Sa 10:00-14:00`, or leave them out
     line 6: error dwell_threshold_invalid: this is no time to stay: `0` — write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days
     line 7: error dwell_threshold_invalid: this is no time to stay: `ten minutes` — write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days
+    line 3: warning duplicate_geometry: this is where feature 1 in line 2 is, with the same shape and tag (1 more like it) — leave one of them out: a customer there would be in both
     ");
 }

@@ -160,7 +160,8 @@ fn archives_of_others_get_a_verdict() {
     }
     assert_snapshot!(verdicts.join("\n"), @r"
     bad-pk-data: 1 accepted
-    line 3: warning id_from_name: 1 of 1 geofences have no id; their names stand for it — add `externalId`: with a new name it would be a new geofence
+    line 3: warning id_from_name: there is no id; the name stands for it — add `externalId`: with a new name it would be a new geofence
+    line 3: note precision_needless: a coordinate has more than seven decimals, and the seventh is a centimetre — nothing to do; rounded to seven decimals the file would be smaller
     bad-too-large: 0 accepted
     line 3: error row_unreadable: `&ent;` is not known, and a DTD's entities are not looked up — write the character itself, or its number like `&#233;`
     line 1: note dtd_ignored: the document type declaration (DTD) is passed over — nothing that it declares or links to is used

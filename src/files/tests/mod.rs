@@ -9,6 +9,7 @@ mod geojson;
 mod gpx;
 mod kml;
 mod kmz;
+mod lint;
 mod nasty;
 mod peers;
 mod shapefile;

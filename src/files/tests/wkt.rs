@@ -37,7 +37,7 @@ fn what_is_wrong_is_told_and_the_others_are_kept() {
     line 11: error row_unreadable: this is no WKT geometry: byte 0: expected a geometry type such as POINT, POLYGON or MULTIPOLYGON, found `)` — write geometries like `POINT (8.5 47.4)` or `POLYGON ((...))`, longitude first
     line 12: error row_unreadable: this is no WKT geometry: byte 0: the coordinate system SRID=3857 can't be read, only 4326 (WGS84 longitude, latitude) — write geometries like `POINT (8.5 47.4)` or `POLYGON ((...))`, longitude first
     line 13: error ring_too_short: the ring has 3 vertices, a closed ring needs at least 4 — give at least three corners, and the first one again at the end
-    line 1: warning id_from_order: there is neither an id nor a name for 4 geofences; the number in the file stands for it — keep the order in later uploads, or use a format with names such as GeoJSON: what changes its number becomes another geofence
+    line 1: warning id_from_order: there is neither an id nor a name; the number in the file stands for it (3 more like it) — keep the order in later uploads, or use a format with names such as GeoJSON: what changes its number becomes another geofence
     ");
     assert_eq!(ids(&reading), ["stands/1", "stands/3", "stands/10", "stands/14"]);
 }
@@ -91,6 +91,6 @@ fn a_geometry_may_not_be_too_long() {
     assert_eq!(ids(&reading), ["stands/1", "stands/3"]);
     assert_snapshot!(findings(&reading), @r"
     line 2: error feature_too_long: the geometry is 515 bytes long, the limit is 40 — simplify the outline
-    line 1: warning id_from_order: there is neither an id nor a name for 2 geofences; the number in the file stands for it — keep the order in later uploads, or use a format with names such as GeoJSON: what changes its number becomes another geofence
+    line 1: warning id_from_order: there is neither an id nor a name; the number in the file stands for it (1 more like it) — keep the order in later uploads, or use a format with names such as GeoJSON: what changes its number becomes another geofence
     ");
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::geo::{GeofenceIndex, Position, Shape, distance_m, testing::anywhere};
+use crate::geo::{GeofenceIndex, Hits, LonLatBox, Position, Shape, distance_m, testing::anywhere};
 
 /// Circles and polygons of all sizes, everywhere; polygons cross the antimeridian and come near the poles.
 fn shapes() -> impl Strategy<Value = Vec<Shape>> {
@@ -47,16 +47,82 @@ proptest! {
     fn nearest_is_brute_force(shapes in shapes(), points in prop::collection::vec(anywhere(), 10), k in 0..25_usize) {
         let index = GeofenceIndex::build(shapes.clone());
         for point in probes(&shapes, &points) {
-            let mut expected: Vec<(u32, f64)> = (0_u32..)
-                .zip(&shapes)
-                .map(|(id, shape)| {
-                    let (center, radius) = shape.enclosing_circle();
-                    (id, radius - distance_m(center, point))
-                })
-                .collect();
-            expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            let depth = |shape: &Shape| {
+                let (center, radius) = shape.enclosing_circle();
+                radius - distance_m(center, point)
+            };
+            let mut expected: Vec<f64> = shapes.iter().map(depth).collect();
+            expected.sort_by(|a, b| b.total_cmp(a));
             expected.truncate(k);
-            prop_assert_eq!(index.nearest(point, k), expected, "{:?}", point);
+            let nearest = index.nearest(point, k);
+            prop_assert_eq!(nearest.len(), expected.len());
+            for ((id, metres), expected) in nearest.iter().zip(expected) {
+                prop_assert!((metres - expected).abs() < 2e-6, "{} {} {:?}", metres, expected, point);
+                prop_assert!((metres - depth(&shapes[*id as usize])).abs() < 1e-6);
+            }
+            for pair in nearest.windows(2) {
+                prop_assert!(pair[0].1 > pair[1].1 || pair[0].1 == pair[1].1 && pair[0].0 < pair[1].0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_is_one_by_one(shapes in shapes(), points in prop::collection::vec(anywhere(), 0..90)) {
+        let index = GeofenceIndex::build(shapes.clone());
+        let points = probes(&shapes, &points);
+        let mut hits = Hits::default();
+        for _ in 0..2 {
+            index.containing_batch(&points, &mut hits);
+            prop_assert_eq!(hits.iter().len(), points.len());
+            let mut found = Vec::new();
+            for (number, point) in points.iter().enumerate() {
+                index.containing(*point, &mut found);
+                prop_assert_eq!(hits.of(number), &found[..]);
+            }
+            prop_assert!(hits.of(points.len()).is_empty());
+        }
+    }
+
+    #[test]
+    fn near_is_brute_force(shapes in shapes(), points in prop::collection::vec(anywhere(), 10), size in -1.0..7.3_f64) {
+        let index = GeofenceIndex::build(shapes.clone());
+        let reach = if size < 0.0 { 0.0 } else { 10f64.powf(size) };
+        let mut found = vec![7];
+        for point in probes(&shapes, &points) {
+            let is_near = |shape: &Shape| {
+                let (center, radius) = shape.enclosing_circle();
+                distance_m(point, center) - radius <= reach
+            };
+            let expected: Vec<u32> = (0_u32..).zip(&shapes).filter(|(_, shape)| is_near(shape)).map(|(id, _)| id).collect();
+            index.near(point, reach, &mut found);
+            prop_assert_eq!(&found, &expected, "{:?}", point);
+        }
+    }
+
+    #[test]
+    fn what_touches_a_box_is_found(shapes in shapes(), a in anywhere(), b in anywhere()) {
+        let index = GeofenceIndex::build(shapes.clone());
+        let (south, north) = (a.latitude.min(b.latitude), a.latitude.max(b.latitude));
+        let area = LonLatBox { west: a.longitude, south, east: b.longitude, north };
+        let mut found = Vec::new();
+        index.within_box(&area, &mut found);
+        prop_assert!(found.is_sorted());
+        let east = if a.longitude <= b.longitude { b.longitude } else { b.longitude + 360.0 };
+        for (id, shape) in (0_u32..).zip(&shapes) {
+            let (center, radius) = shape.enclosing_circle();
+            // A close grid over the box, which is never nearer than the box itself.
+            let steps = 60;
+            let mut nearest = f64::INFINITY;
+            for (x, y) in (0..=steps).flat_map(|x| (0..=steps).map(move |y| (x, y))) {
+                let share = |from: f64, to: f64, step: i32| from + (to - from) * f64::from(step) / f64::from(steps);
+                let (longitude, latitude) = (share(area.west, east, x), share(south, north, y).clamp(-90.0, 90.0));
+                let longitude = if longitude > 180.0 { longitude - 360.0 } else { longitude };
+                nearest = nearest.min(distance_m(center, Position { latitude, longitude }));
+            }
+            let is_found = found.contains(&id);
+            prop_assert!(is_found || nearest > radius, "{:?} {:?} {:?}", area, shape, nearest);
+            let step_m = 112_000.0 * ((north - south) + (east - area.west)) / f64::from(steps);
+            prop_assert!(!is_found || nearest <= radius + step_m + 1.0, "{:?} {:?} {:?}", area, shape, nearest);
         }
     }
 

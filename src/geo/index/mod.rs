@@ -1,0 +1,105 @@
+//! Finds the shapes at a position, and the nearest ones, among many.
+//!
+//! Every shape is a ball in earth-centred coordinates that holds its enclosing circle. The balls are sorted along a
+//! curve and packed into a tree of sixteen-wide nodes without pointers, which is searched in whole numbers: poles and the
+//! antimeridian are places like any other, and no candidate costs a sine. What whole numbers can't tell, a few
+//! millimetres round the edge of a circle, is asked of the geodesic, so the result is that of the ellipsoid.
+
+mod area;
+mod grid;
+mod leaf;
+mod nearest;
+mod node;
+mod pack;
+mod search;
+
+use std::sync::Arc;
+
+use leaf::Leaf;
+use node::{Node, WIDTH};
+
+use super::{Polygons, Position, Shape};
+pub use area::LonLatBox;
+pub use search::Hits;
+
+/// An immutable index. Shapes are named by their place in the list that it was built from.
+#[derive(Debug)]
+pub struct GeofenceIndex {
+    leaves: Vec<Leaf>,
+    /// Levels of nodes, the lowest first. Node `n` has children `16 n` to `16 n + 15` in the level below, or leaves.
+    levels: Vec<Vec<Node>>,
+    /// The exact centres of the enclosing circles, in the order of the leaves.
+    places: Vec<Position>,
+    polygons: Vec<Arc<Polygons>>,
+    odd_radii_m: Vec<f64>,
+}
+
+impl GeofenceIndex {
+    /// Indexes the shapes. Costs about a tenth of a microsecond for each.
+    pub fn build(shapes: impl IntoIterator<Item = Shape>) -> Self {
+        pack::pack(shapes)
+    }
+
+    /// How many shapes there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// What the index itself holds, in bytes. The vertices of polygons belong to the shapes, and aren't counted.
+    pub fn memory_bytes(&self) -> usize {
+        let nodes: usize = self
+            .levels
+            .iter()
+            .map(|level| level.capacity() * size_of::<Node>())
+            .sum();
+        size_of::<Self>()
+            + nodes
+            + self.leaves.capacity() * size_of::<Leaf>()
+            + self.places.capacity() * size_of::<Position>()
+            + self.polygons.capacity() * size_of::<Arc<Polygons>>()
+            + self.odd_radii_m.capacity() * size_of::<f64>()
+    }
+
+    /// Puts into `found`, in place of what it held, the shapes that contain the position, in ascending order.
+    pub fn containing(&self, at: Position, found: &mut Vec<u32>) {
+        self.find_one(at, found);
+    }
+
+    /// Answers [`GeofenceIndex::containing`] for many positions at once, faster than one by one. 16 to 64 are enough.
+    pub fn containing_batch(&self, at: &[Position], hits: &mut Hits) {
+        self.find_many(at, hits);
+    }
+
+    /// The `k` shapes whose enclosing circles are nearest, best first, each with the metres to the edge of that circle:
+    /// positive inside, so that the list descends. Equal ones come in ascending order of their ids. The metres are good
+    /// to a micrometre.
+    pub fn nearest(&self, at: Position, k: usize) -> Vec<(u32, f64)> {
+        self.find_nearest(at, k)
+    }
+
+    /// Puts into `found`, in place of what it held, the shapes whose enclosing circle comes within `radius_m` metres of
+    /// the position, in ascending order.
+    pub fn near(&self, at: Position, radius_m: f64, found: &mut Vec<u32>) {
+        self.find_near(at, radius_m, found);
+    }
+
+    /// Puts into `found`, in place of what it held, the shapes whose enclosing circle touches the box, in ascending
+    /// order.
+    pub fn within_box(&self, area: &LonLatBox, found: &mut Vec<u32>) {
+        self.find_in_box(area, found);
+    }
+
+    /// Centre and radius in metres of the circle round a shape, by its place in the leaves.
+    fn enclosing_circle(&self, leaf: usize, lane: usize) -> (Position, f64) {
+        let radius_m = match self.leaves[leaf].polygon(lane) {
+            Some(polygon) => self.polygons[polygon as usize].enclosing_circle().1,
+            None => self.leaves[leaf].circle_radius_m(lane, &self.odd_radii_m),
+        };
+        (self.places[leaf * WIDTH + lane], radius_m)
+    }
+}

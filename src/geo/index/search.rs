@@ -1,0 +1,201 @@
+//! What contains a point: level by level, so that the memory of a whole level is asked for before it is waited for.
+
+use std::hint::black_box;
+
+use super::{
+    GeofenceIndex,
+    grid::{Grid, grid},
+    leaf::Verdict,
+    node::WIDTH,
+};
+use crate::geo::{
+    Position,
+    circle::{self, Located},
+    ellipsoid::Ecef,
+};
+
+/// What [`GeofenceIndex::containing_batch`] found. Made once and used again, it allocates no more.
+#[derive(Debug, Default)]
+pub struct Hits {
+    ids: Vec<u32>,
+    ends: Vec<u32>,
+    scratch: Scratch,
+}
+
+/// What is still to be looked at: the point's number in the batch, and a node's in its level.
+#[derive(Debug, Default)]
+struct Scratch {
+    open: Vec<Open>,
+    next: Vec<Open>,
+    points: Vec<Grid>,
+    sure: Vec<Open>,
+    polygons: Vec<Candidate>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    point: u32,
+    number: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    point: u32,
+    id: u32,
+    polygon: u32,
+}
+
+/// Points of a batch that go through the tree together.
+const TOGETHER: usize = 64;
+
+impl Hits {
+    /// The shapes that contain the batch's `point`-th position, in ascending order; none for a point that isn't there.
+    pub fn of(&self, point: usize) -> &[u32] {
+        let Some(end) = self.ends.get(point) else {
+            return &[];
+        };
+        let start = if point == 0 { 0 } else { self.ends[point - 1] };
+        &self.ids[start as usize..*end as usize]
+    }
+
+    /// The shapes of each position, in the batch's order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        (0..self.ends.len()).map(|point| self.of(point))
+    }
+}
+
+impl GeofenceIndex {
+    pub(super) fn find_one(&self, at: Position, found: &mut Vec<u32>) {
+        found.clear();
+        if self.leaves.is_empty() {
+            return;
+        }
+        let point = grid(Ecef::from(at));
+        // `found` is the queue, too: numbers of nodes, level after level, and the result at its end.
+        found.push(0);
+        let mut start = 0;
+        for level in self.levels.iter().rev() {
+            let end = found.len();
+            for open in start..end {
+                let number = found[open];
+                for child in bits(level[number as usize].holding(point)) {
+                    found.push(number * WIDTH as u32 + child);
+                }
+            }
+            start = end;
+        }
+        let end = found.len();
+        for open in start..end {
+            let number = found[open] as usize;
+            let leaf = &self.leaves[number];
+            for lane in bits(leaf.near(point, 0.0)) {
+                let lane = lane as usize;
+                let contains = match leaf.polygon(lane) {
+                    Some(polygon) => self.polygons[polygon as usize].contains(at),
+                    None => self.circle_contains(number, lane, point, at),
+                };
+                if contains {
+                    found.push(leaf.ids[lane]);
+                }
+            }
+        }
+        found.drain(..end);
+        found.sort_unstable();
+    }
+
+    fn circle_contains(&self, number: usize, lane: usize, point: Grid, at: Position) -> bool {
+        let leaf = &self.leaves[number];
+        match leaf.judge(lane, point) {
+            Verdict::Inside => true,
+            Verdict::Outside => false,
+            Verdict::Unclear => {
+                let center = Located::from(self.places[number * WIDTH + lane]);
+                let radius_m = leaf.circle_radius_m(lane, &self.odd_radii_m);
+                circle::contains(center, radius_m, at.into())
+            }
+        }
+    }
+
+    pub(super) fn find_many(&self, at: &[Position], hits: &mut Hits) {
+        hits.ids.clear();
+        hits.ends.clear();
+        for together in at.chunks(TOGETHER) {
+            self.find_together(together, hits);
+        }
+    }
+
+    fn find_together(&self, at: &[Position], hits: &mut Hits) {
+        let Scratch {
+            open,
+            next,
+            points,
+            sure,
+            polygons,
+        } = &mut hits.scratch;
+        points.clear();
+        points.extend(at.iter().map(|at| grid(Ecef::from(*at))));
+        open.clear();
+        if !self.leaves.is_empty() {
+            open.extend((0..at.len() as u32).map(|point| Open { point, number: 0 }));
+        }
+        // Whatever follows keeps the order of the points.
+        for level in self.levels.iter().rev() {
+            let touched = open
+                .iter()
+                .fold(0, |all, open| all ^ level[open.number as usize].touch());
+            black_box(touched);
+            next.clear();
+            for Open { point, number } in open.iter().copied() {
+                for child in bits(level[number as usize].holding(points[point as usize])) {
+                    next.push(Open {
+                        point,
+                        number: number * WIDTH as u32 + child,
+                    });
+                }
+            }
+            std::mem::swap(open, next);
+        }
+        let touched = open
+            .iter()
+            .fold(0, |all, open| all ^ self.leaves[open.number as usize].touch());
+        black_box(touched);
+        sure.clear();
+        polygons.clear();
+        for Open { point, number } in open.iter().copied() {
+            let leaf = &self.leaves[number as usize];
+            let on_grid = points[point as usize];
+            for lane in bits(leaf.near(on_grid, 0.0)) {
+                let lane = lane as usize;
+                let id = leaf.ids[lane];
+                if let Some(polygon) = leaf.polygon(lane) {
+                    polygons.push(Candidate { point, id, polygon });
+                } else if self.circle_contains(number as usize, lane, on_grid, at[point as usize]) {
+                    sure.push(Open { point, number: id });
+                }
+            }
+        }
+        polygons.retain(|candidate| self.polygons[candidate.polygon as usize].contains(at[candidate.point as usize]));
+        let (mut sure, mut polygons) = (sure.iter().peekable(), polygons.iter().peekable());
+        for point in 0..at.len() as u32 {
+            let start = hits.ids.len();
+            while let Some(hit) = sure.next_if(|hit| hit.point == point) {
+                hits.ids.push(hit.number);
+            }
+            while let Some(hit) = polygons.next_if(|hit| hit.point == point) {
+                hits.ids.push(hit.id);
+            }
+            hits.ids[start..].sort_unstable();
+            hits.ends.push(hits.ids.len() as u32);
+        }
+    }
+}
+
+/// The numbers of the bits that are set, ascending.
+#[inline]
+pub(super) fn bits(mut mask: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = (mask != 0).then(|| mask.trailing_zeros())?;
+        mask &= mask - 1;
+        Some(bit)
+    })
+}
