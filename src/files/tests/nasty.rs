@@ -15,6 +15,16 @@ use crate::files::{Format, Limits, ReadOptions};
 /// Far above what any of these files takes, even on a busy machine without optimisation.
 const READING_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Each file is read as each of them, whatever it is.
+const FORMATS: [Format; 6] = [
+    Format::GeoJson,
+    Format::Csv,
+    Format::Kml,
+    Format::Gpx,
+    Format::Wkt,
+    Format::Zip,
+];
+
 fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -44,7 +54,7 @@ fn check(folder: &str, at_least: usize) {
     assert!(files.len() >= at_least, "{}", files.len());
     for path in files {
         let bytes = std::fs::read(&path).unwrap();
-        for format in [Format::GeoJson, Format::Csv] {
+        for format in FORMATS {
             let began = Instant::now();
             match read(bytes.as_slice(), format, &options) {
                 Ok(reading) => {
@@ -90,9 +100,6 @@ fn all_the_others() {
     for (folder, at_least) in [
         ("earcut", 59),
         ("jts-pip", 12),
-        ("kml-libkml", 10),
-        ("kmz-libkml", 11),
-        ("shapefiles-pyshp", 8),
         ("tg-relations", 2),
     ] {
         check(folder, at_least);
@@ -310,4 +317,15 @@ fn what_is_catalogued_as_invalid() {
         valid_geometry_polygon: 1/1
         ");
     }
+}
+
+#[test]
+fn kml() {
+    check("kml-libkml", 10);
+}
+
+#[test]
+fn archives() {
+    check("kmz-libkml", 11);
+    check("shapefiles-pyshp", 8);
 }
