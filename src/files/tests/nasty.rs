@@ -97,11 +97,7 @@ fn antimeridian() {
 
 #[test]
 fn all_the_others() {
-    for (folder, at_least) in [
-        ("earcut", 59),
-        ("jts-pip", 12),
-        ("tg-relations", 2),
-    ] {
+    for (folder, at_least) in [("earcut", 59), ("jts-pip", 12), ("tg-relations", 2)] {
         check(folder, at_least);
     }
     for file in ["dateline.json", "naughty-strings.json"] {
