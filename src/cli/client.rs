@@ -99,7 +99,7 @@ impl Client {
             file.seek(SeekFrom::Start(0)).context("the file can't be read again")?;
             let length = file.metadata().context("the file's length is unknown")?.len();
             bar.set_position(0);
-            let mut body = bar.wrap_read(file);
+            let mut body = Sent { file, bar, length };
             let request = self
                 .builder(method, path, kind)
                 .header("Content-Length", length)
@@ -172,6 +172,24 @@ impl Client {
     /// Gets JSON.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.request("GET", path, "application/json", &[])?.success()
+    }
+}
+
+/// A file that is sent, and the bar that shows how much of it.
+struct Sent<'a> {
+    file: &'a File,
+    bar: &'a ProgressBar,
+    length: u64,
+}
+
+impl Read for Sent<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bar.inc(read as u64);
+        if self.bar.position() >= self.length {
+            self.bar.set_message("sent; the server is reading it");
+        }
+        Ok(read)
     }
 }
 

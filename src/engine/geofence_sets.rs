@@ -24,7 +24,7 @@ use crate::{
         geofence_pack::Packer,
         ids::{SetName, Tag, WorkspaceId},
     },
-    files::{self, Diff, Differ, FileError, Format, ReadOptions, Reading},
+    files::{self, Diff, Differ, FileError, Finding, Format, ReadOptions, Reading},
 };
 
 /// A part is closed when it is at least so long: one write of it must not keep check-ins waiting.
@@ -239,11 +239,16 @@ fn read(
         Some(parts) => parts.blocking_send(packer.take()).map_err(io::Error::other),
         None => Ok(()),
     };
+    let mut elsewhere = None;
     let input = BufReader::with_capacity(READ_BYTES, file);
-    let reading = files::read(input, format, options, &mut |mut geofence| {
+    let mut reading = files::read(input, format, options, &mut |mut geofence| {
         match tags.get(&geofence.id.tag) {
             Some(tag) => geofence.id.tag = tag.clone(),
             None => drop(tags.insert(geofence.id.tag.clone())),
+        }
+        let known = places.lookup(&geofence.id).filter(|known| known.set != options.set);
+        if let Some(known) = known {
+            elsewhere.get_or_insert((0, geofence.id.clone(), known.set.clone())).0 += 1;
         }
         differ.see(&geofence);
         if parts.is_some() {
@@ -258,6 +263,8 @@ fn read(
     if packer.count() > 0 {
         send(&mut packer).map_err(FileError::NotTaken)?;
     }
+    let warning = elsewhere.map(|(count, first, set)| Finding::identity_elsewhere(count, &first, &set));
+    reading.findings.extend(warning);
     let diff = differ.finish();
     Ok(ReadFile { reading, diff, content })
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::collect::Place;
+use crate::domain::ids::{GeofenceId, SetName};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -84,6 +85,8 @@ pub enum FindingCode {
     TagsMixed,
     /// The same tag and id again; the first one is kept.
     DuplicateIdentity,
+    /// The same tag and id is in another set, too; only one of them counts.
+    IdentityElsewhere,
     /// The same shape and tag again.
     DuplicateGeometry,
     /// It overlaps another geofence of its tag.
@@ -182,6 +185,7 @@ impl FindingCode {
             Self::DuplicateGeometry => "duplicate_geometry",
             Self::Overlap => "overlap",
             Self::DuplicateIdentity => "duplicate_identity",
+            Self::IdentityElsewhere => "identity_elsewhere",
             Self::BrandInvalid => "brand_invalid",
             Self::EnabledInvalid => "enabled_invalid",
             Self::DwellThresholdInvalid => "dwell_threshold_invalid",
@@ -252,6 +256,16 @@ impl Finding {
             detail: detail.into(),
             hint: hint.into(),
         }
+    }
+
+    /// About identities that another set has, too: how many, the first of them, and where that is.
+    pub fn identity_elsewhere(count: u64, first: &GeofenceId, set: &SetName) -> Self {
+        Self::new(
+            Severity::Warning,
+            FindingCode::IdentityElsewhere,
+            format!("{count} of these geofences are in another set, too; the first is {first} in set `{set}`"),
+            "of two such geofences that of the set whose name sorts last counts; keep each in one set",
+        )
     }
 
     pub(super) fn error(code: FindingCode, detail: impl Into<String>, hint: impl Into<String>) -> Self {

@@ -117,6 +117,32 @@ fn a_file_that_changes_nothing_makes_no_version() {
 }
 
 #[test]
+fn an_identity_of_another_set_is_told() {
+    let world = World::start();
+    upload(&world.api, "?tag=shop", &[("1", 47.0), ("2", 47.1)]);
+    let path = "/v1/geofence-sets/more?tag=shop";
+    let told = world
+        .api
+        .call("PUT", path, CSV, file(&[("2", 47.2), ("3", 47.3)]).as_bytes());
+    let warning = &told.body["warnings"][0];
+    assert_eq!(warning["code"], "identity_elsewhere", "{told:?}");
+    assert!(
+        warning["detail"].as_str().expect("text").starts_with("1 of"),
+        "{warning}"
+    );
+    assert_eq!(
+        (at(&world.api, 47.1), at(&world.api, 47.2)),
+        (vec!["2".to_owned()], vec![])
+    );
+    assert_eq!(world.api.call("DELETE", "/v1/geofence-sets/shops", "", &[]).status, 204);
+    assert_eq!(
+        at(&world.api, 47.2),
+        ["2"],
+        "it counts as soon as the other one is gone"
+    );
+}
+
+#[test]
 fn a_single_geofence_is_put_read_changed_and_removed_at_once() {
     let world = World::start();
     let (api, path) = (&world.api, "/v1/geofences/café/№ 1");
