@@ -7,6 +7,7 @@ mod diff;
 mod fuzz;
 mod geojson;
 mod lint;
+mod memory;
 mod nasty;
 mod peers;
 mod track;
