@@ -154,6 +154,7 @@ impl<R: Read + Seek> Archive<R> {
             crc: Crc::new(),
             wanted_crc: entry.crc,
             compressed_bytes: entry.compressed_bytes,
+            bytes: 0,
             bytes_left: Rc::clone(&self.bytes_left),
             bytes_max: self.bytes_max,
         };
@@ -324,6 +325,7 @@ struct Unpacked<R> {
     crc: Crc,
     wanted_crc: u32,
     compressed_bytes: u64,
+    bytes: u64,
     /// For all entries of the archive.
     bytes_left: Rc<Cell<u64>>,
     bytes_max: u64,
@@ -359,7 +361,8 @@ impl<R: Read + Seek> Read for Unpacked<R> {
             return Err(io::Error::other(FileError::TooLong { bytes_max }));
         };
         self.bytes_left.set(left);
-        let bytes = u64::from(self.crc.amount());
+        self.bytes += count as u64;
+        let bytes = self.bytes;
         if bytes > RATIO_FREE_BYTES && bytes / RATIO_MAX > self.compressed_bytes {
             let why = format!("{} becomes more than {RATIO_MAX} times longer when unpacked", self.name);
             return Err(io::Error::other(broken(why)));

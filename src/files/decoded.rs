@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Chain, Cursor, Read};
 
 use encoding_rs::{Decoder, Encoding};
 
-use super::{FileError, text::windows_1252};
+use super::{FileError, lines::LineCount, text::windows_1252};
 
 /// How many bytes are looked at for a byte order mark and an XML declaration.
 const HEAD_BYTES_MAX: u64 = 512;
@@ -78,29 +78,6 @@ pub(super) struct Decoded<R> {
     part_bytes_max: usize,
 }
 
-/// Lines as editors count them.
-#[derive(Default)]
-struct LineCount {
-    ends: u64,
-    after_cr: bool,
-}
-
-impl LineCount {
-    fn pass(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            match byte {
-                b'\n' if self.after_cr => self.after_cr = false,
-                b'\n' => self.ends += 1,
-                b'\r' => {
-                    self.ends += 1;
-                    self.after_cr = true;
-                }
-                _ => self.after_cr = false,
-            }
-        }
-    }
-}
-
 impl<R: BufRead> Decoded<R> {
     /// Looks at the byte order mark, then asks `declared` with the first bytes, else assumes UTF-8.
     pub(super) fn new(
@@ -131,7 +108,7 @@ impl<R: BufRead> Decoded<R> {
             at: 0,
             has_ended: false,
             is_guessed: false,
-            lines: LineCount::default(),
+            lines: LineCount::from(1),
             bytes: 0,
             part_bytes_left: part_bytes_max,
             part_bytes_max,
@@ -140,7 +117,7 @@ impl<R: BufRead> Decoded<R> {
 
     /// The line, from 1, of what is read next.
     pub(super) fn line(&self) -> u64 {
-        self.lines.ends + 1
+        self.lines.line()
     }
 
     /// Bytes of text read so far.
@@ -237,7 +214,7 @@ impl<R: BufRead> BufRead for Decoded<R> {
     }
 
     fn consume(&mut self, count: usize) {
-        self.lines.pass(&self.text.as_bytes()[self.at..self.at + count]);
+        self.lines.feed(&self.text.as_bytes()[self.at..self.at + count]);
         self.at += count;
         self.bytes += count as u64;
         self.part_bytes_left -= count;

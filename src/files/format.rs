@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{gzip, wkt};
+use super::{gzip, shapefile, wkt};
 
 /// A file format that Beckon reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ const FORMATS: &[Marks] = &[
         title: "zipped shapefiles",
         names: &["shapefile", "shp"],
         content_types: &["application/x-shapefile", "application/vnd.shp"],
-        extensions: &["shz"],
+        extensions: &["shz", "shp"],
     },
     Marks {
         format: Format::Wkt,
@@ -198,6 +198,9 @@ fn sniff(first_bytes: &[u8]) -> Option<Format> {
     }
     if first_bytes.starts_with(b"PK\x03\x04") || first_bytes.starts_with(b"PK\x05\x06") {
         return Some(Format::Zip);
+    }
+    if first_bytes.starts_with(&shapefile::MAGIC) {
+        return Some(Format::Shapefile);
     }
     sniff_text(first_bytes)
 }

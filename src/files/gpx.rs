@@ -11,7 +11,7 @@ use super::{
     finding::quote,
     geometry::{Drawn, Geometry, shape},
     names::{Field, Target},
-    order::Ordinals,
+    order,
     skipped::Skipped,
     xml::{Node, Tag, Xml},
 };
@@ -28,7 +28,6 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
         xml: Xml::new(input, limits.bytes_max, limits.feature_bytes_max)?,
         collector: Collector::new(Format::Gpx, options, take),
         skipped: Skipped::default(),
-        ordinals: Ordinals::default(),
         has_root: false,
     };
     reader.document()?;
@@ -36,11 +35,9 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
         xml,
         mut collector,
         skipped,
-        ordinals,
         ..
     } = reader;
     skipped.tell(&mut collector);
-    ordinals.tell(&mut collector);
     xml.remarks(&mut collector);
     Ok(collector.finish())
 }
@@ -49,7 +46,6 @@ struct GpxReader<'a, R> {
     xml: Xml<R>,
     collector: Collector<'a>,
     skipped: Skipped,
-    ordinals: Ordinals,
     has_root: bool,
 }
 
@@ -105,10 +101,14 @@ impl<R: BufRead> GpxReader<'_, R> {
         let options = self.collector.options();
         let position = position(tag);
         let mut waypoint = self.values(options.limits.feature_bytes_max)?;
-        if !waypoint.is_named {
-            self.ordinals.stand_in(number, &place, &mut waypoint.values);
+        let is_named = waypoint.is_named;
+        if !is_named {
+            order::stand_in(number, &mut waypoint.values);
         }
         let outcome = position.and_then(|vertex| geofence(waypoint, vertex, options));
+        if !is_named && outcome.is_ok() {
+            self.collector.find(&place, order::warning());
+        }
         self.collector.end(&place, outcome)
     }
 

@@ -263,6 +263,11 @@ pub enum FileError {
         /// Their names.
         found: Vec<String>,
     },
+    /// Only a part of a shapefile.
+    #[error(
+        "a .shp file alone has no names and no coordinate system; upload a zip file with the .dbf and .prj beside it"
+    )]
+    ShapefileAlone,
     /// The shapefile is broken.
     #[error("the shapefile can't be read: {0}")]
     Shapefile(String),
@@ -322,6 +327,7 @@ impl FileError {
             | Self::Zip(_)
             | Self::NotInZip { .. }
             | Self::SeveralShapefiles { .. }
+            | Self::ShapefileAlone
             | Self::Shapefile(_)
             | Self::Projection { .. } => None,
         }
@@ -347,7 +353,7 @@ pub fn read(
 }
 
 fn read_unpacked(
-    input: impl BufRead + Seek,
+    mut input: impl BufRead + Seek,
     format: Format,
     options: &ReadOptions,
     take: Take<'_>,
@@ -360,6 +366,7 @@ fn read_unpacked(
         Format::Gpx => gpx::read(input, options, take),
         Format::Wkt => wkt_file::read(input, options, take),
         Format::Kmz => kmz::read(&Archive::open(input, bytes_max)?, options, take),
+        Format::Shapefile if input.fill_buf()?.starts_with(&shapefile::MAGIC) => Err(FileError::ShapefileAlone),
         Format::Shapefile => shapefile::read(&Archive::open(input, bytes_max)?, options, take),
         Format::Zip => {
             let archive = Archive::open(input, bytes_max)?;

@@ -2,47 +2,20 @@
 
 use serde_json::Value;
 
-use super::{
-    Finding, FindingCode, Severity,
-    attributes::Values,
-    collect::{Collector, Place},
-};
+use super::{Finding, FindingCode, Severity, attributes::Values};
 
-/// Counts what is known by its number only.
-#[derive(Debug, Default)]
-pub(super) struct Ordinals {
-    count: u64,
-    first: Place,
+/// Gives a feature its number (from 1) as id.
+pub(super) fn stand_in(number: u64, values: &mut Values) {
+    values.add_feature_id(Value::Number(number.into()));
 }
 
-impl Ordinals {
-    /// Gives a feature its number (from 1) as id.
-    pub(super) fn stand_in(&mut self, number: u64, place: &Place, values: &mut Values) {
-        if self.count == 0 {
-            self.first = place.clone();
-        }
-        self.count += 1;
-        values.add_feature_id(Value::Number(number.into()));
-    }
-
-    /// Warns, once for all.
-    pub(super) fn tell(self, collector: &mut Collector<'_>) {
-        if self.count == 0 {
-            return;
-        }
-        let finding = Finding::new(
-            Severity::Warning,
-            FindingCode::IdFromOrder,
-            format!(
-                "there is neither an id nor a name for {}; the number in the file stands for it",
-                match self.count {
-                    1 => "1 geofence".to_owned(),
-                    count => format!("{count} geofences"),
-                }
-            ),
-            "keep the order in later uploads, or use a format with names such as GeoJSON: what changes its number \
-             becomes another geofence",
-        );
-        collector.remark(&self.first, finding);
-    }
+/// That a good feature has its number as id.
+pub(super) fn warning() -> Finding {
+    Finding::new(
+        Severity::Warning,
+        FindingCode::IdFromOrder,
+        "there is neither an id nor a name; the number in the file stands for it",
+        "keep the order in later uploads, or use a format with names such as GeoJSON: what changes its number becomes \
+         another geofence",
+    )
 }

@@ -14,6 +14,9 @@ const PRJ_BYTES_MAX: usize = 16 * 1024;
 /// Brackets within brackets: descriptions have some five.
 const DEPTH_MAX: usize = 16;
 
+/// What comes out is rounded to: a centimetre, for more decimals would only look exact.
+const STEPS_PER_DEGREE: f64 = 1e7;
+
 const WGS84: &str = "+proj=longlat +a=6378137 +rf=298.257223563 +towgs84=0,0,0,0,0,0,0";
 
 /// Shifts to WGS84 of older datums by the names that ESRI and OGC give them (without `D_`, in lower case), as the PROJ
@@ -83,7 +86,13 @@ impl Projection {
         if prj.to_ascii_lowercase().contains("nadgrids") {
             return Err(refused("it needs a grid of shifts"));
         }
-        let mut system = proj4wkt::wkt_to_projstring(prj).map_err(|error| refused(&error.to_string()))?;
+        let Ok(mut system) = proj4wkt::wkt_to_projstring(prj) else {
+            let method = quoted_after(prj, "PROJECTION[").or_else(|| quoted_after(prj, "METHOD["));
+            return Err(refused(&match method {
+                Some(method) => format!("its projection {} is not known here or not complete", quote(method)),
+                None => "its description can't be read".to_owned(),
+            }));
+        };
         if !system.contains("+towgs84=") {
             let datum = quoted_after(prj, "DATUM[").unwrap_or_default();
             let shift = shift_of(datum).ok_or_else(|| {
@@ -119,7 +128,8 @@ impl Projection {
             (x, y, 0.0)
         };
         transform(from, to, &mut point).ok()?;
-        let vertex = [point.0.to_degrees(), point.1.to_degrees()];
+        let vertex =
+            [point.0, point.1].map(|radians| (radians.to_degrees() * STEPS_PER_DEGREE).round() / STEPS_PER_DEGREE);
         vertex.iter().all(|value| value.is_finite()).then_some(vertex)
     }
 

@@ -20,7 +20,7 @@ impl Skipped {
     /// A note a kind, in the order of the file.
     pub(super) fn tell(self, collector: &mut Collector<'_>) {
         let mut kinds: Vec<_> = self.0.into_iter().collect();
-        kinds.sort_by_key(|(_, (_, first))| first.line);
+        kinds.sort_by_key(|(_, (_, first))| (first.line, first.feature));
         for (kind, (count, first)) in kinds {
             let what = if count == 1 {
                 format!("1 {kind} is left out")
@@ -31,7 +31,7 @@ impl Skipped {
                 Severity::Note,
                 FindingCode::PartSkipped,
                 what,
-                "geofences are made of points and polygons only",
+                "fine, unless they should be geofences: those need a point or a polygon",
             );
             collector.remark(&first, finding);
         }

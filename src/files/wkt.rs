@@ -121,15 +121,14 @@ impl<'a> Parser<'a> {
     }
 
     fn expected(&mut self, what: &str) -> WktError {
-        let found = match self.peek() {
-            None => "the end".to_owned(),
-            Some(_) => {
-                let rest = &self.text[self.at..];
-                let is_end = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';');
-                let word = rest.split(is_end).next().unwrap_or_default();
-                let first = rest.chars().next().map_or(0, char::len_utf8);
-                quote(&rest[..word.len().max(first)])
-            }
+        let found = if self.peek().is_some() {
+            let rest = &self.text[self.at..];
+            let is_end = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';');
+            let word = rest.split(is_end).next().unwrap_or_default();
+            let first = rest.chars().next().map_or(0, char::len_utf8);
+            quote(&rest[..word.len().max(first)])
+        } else {
+            "the end".to_owned()
         };
         self.error(self.at, format!("expected {what}, found {found}"))
     }

@@ -8,7 +8,7 @@ use super::{
     collect::{Collector, Place},
     decoded::{Bounded, Decoded},
     geometry::{Drawn, shape},
-    order::Ordinals,
+    order,
     text::encoding_note,
     wkt,
 };
@@ -22,7 +22,6 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
         is_line_start: true,
     };
     let mut collector = Collector::new(Format::Wkt, options, take);
-    let mut ordinals = Ordinals::default();
     let mut is_empty = true;
     while let Some(part) = parts.next()? {
         is_empty = false;
@@ -32,17 +31,15 @@ pub(super) fn read(input: impl BufRead, options: &ReadOptions, take: Take<'_>) -
             feature: Some(number),
             pointer: None,
         };
-        let mut values = Values::default();
-        let outcome = part.shape(options).and_then(|shape| {
-            ordinals.stand_in(number, &place, &mut values);
-            Ok((Attributes::read(values, options)?, shape))
-        });
+        let outcome = part.geofence(number, options);
+        if outcome.is_ok() {
+            collector.find(&place, order::warning());
+        }
         collector.end(&place, outcome)?;
     }
     if is_empty {
         return Err(FileError::Empty);
     }
-    ordinals.tell(&mut collector);
     if parts.input.is_guessed() {
         collector.remark(&Place::default(), encoding_note());
     }
@@ -60,6 +57,13 @@ struct Part {
 }
 
 impl Part {
+    fn geofence(&self, number: u64, options: &ReadOptions) -> Result<(Attributes, Drawn), Finding> {
+        let shape = self.shape(options)?;
+        let mut values = Values::default();
+        order::stand_in(number, &mut values);
+        Ok((Attributes::read(values, options)?, shape))
+    }
+
     fn shape(&self, options: &ReadOptions) -> Result<Drawn, Finding> {
         if self.bytes > self.bytes_max {
             return Err(Finding::error(

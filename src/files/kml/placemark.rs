@@ -119,9 +119,8 @@ impl<R: BufRead> Reader<'_, R> {
                 let name = tag.name().to_owned();
                 self.value(&name, &Target::Metadata(name.clone()))?;
             }
-            "ExtendedData" => self.extended_data()?,
-            // KML 2.0 and 2.1 had this in its place.
-            "Metadata" => self.extended_data()?,
+            // Before KML 2.2 it was called metadata.
+            "ExtendedData" | "Metadata" => self.extended_data()?,
             _ => {
                 if let Some(geometry) = self.geometry(tag)? {
                     self.placemark.geometries.push(geometry);

@@ -176,7 +176,7 @@ fn cut_off(error: std::io::Error, what: &str) -> FileError {
 }
 
 fn column(field: &[u8], code_page: CodePage) -> Column {
-    let name = &field[..NAME_BYTES_MAX + 1];
+    let name = &field[..=NAME_BYTES_MAX];
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let name = decoded(name, code_page).0.trim().to_owned();
     let target = match name.to_ascii_lowercase().as_str() {

@@ -19,6 +19,9 @@ use super::{
     text::decode,
 };
 
+/// How a `.shp` file begins.
+pub(super) const MAGIC: [u8; 4] = shp::FILE_CODE.to_be_bytes();
+
 /// Longest `.prj` and `.cpg`, in bytes.
 const SIDE_FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -143,13 +146,14 @@ impl<S: BufRead, D: BufRead> ShapefileReader<'_, S, D> {
             _ if !vertex.iter().all(|value| value.is_finite()) => {
                 problem.get_or_insert_with(|| not_convertible(*vertex, "give finite numbers"));
             }
-            Some(projection) => match projection.convert(*vertex) {
-                Some(converted) => *vertex = converted,
-                None => {
+            Some(projection) => {
+                if let Some(converted) = projection.convert(*vertex) {
+                    *vertex = converted;
+                } else {
                     let hint = "check that the .prj belongs to the file, and leave out what lies off its map";
                     problem.get_or_insert_with(|| not_convertible(*vertex, hint));
                 }
-            },
+            }
             None => is_lost |= vertex[0].abs() > 360.0 || vertex[1].abs() > 90.0,
         };
         let geometry = geometry.map_vertices(&mut convert);
@@ -222,6 +226,8 @@ fn not_convertible([x, y]: Vertex, hint: &str) -> Finding {
 
 fn geofence(mut values: Values, geometry: Geometry, options: &ReadOptions) -> Result<(Attributes, Drawn), Finding> {
     let radius = values.take(Field::Radius);
-    let shape = shape(geometry, "", radius.as_ref(), options)?;
-    Ok((Attributes::read(values, options)?, shape))
+    let mut drawn = shape(geometry, "", radius.as_ref(), options)?;
+    // Nobody chose the decimals: the file has binary numbers.
+    drawn.is_too_precise = false;
+    Ok((Attributes::read(values, options)?, drawn))
 }

@@ -11,7 +11,7 @@ use super::{
 };
 
 const HEADER_BYTES: u64 = 100;
-const FILE_CODE: i32 = 9994;
+pub(super) const FILE_CODE: i32 = 9994;
 const RECORD_HEADER_BYTES: u64 = 8;
 
 /// What is in a record.

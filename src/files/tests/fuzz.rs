@@ -111,6 +111,11 @@ pub(super) fn every_beginning(format: Format, sample: &[u8]) {
 
 /// The sample, broken at one to four places.
 pub(super) fn broken_copies(format: Format, sample: &[u8]) {
+    broken_parts(sample, |bytes| verdict(format, bytes));
+}
+
+/// A part of a sample, broken at one to four places, for `check` to put back.
+pub(super) fn broken_parts(part: &[u8], check: impl Fn(&[u8])) {
     let config = ProptestConfig {
         cases: CASES,
         rng_seed: RngSeed::Fixed(7),
@@ -120,11 +125,11 @@ pub(super) fn broken_copies(format: Format, sample: &[u8]) {
     let mutations = proptest::collection::vec(mutation(), 1..=4);
     TestRunner::new(config)
         .run(&mutations, |mutations| {
-            let mut bytes = sample.to_vec();
+            let mut bytes = part.to_vec();
             for mutation in &mutations {
                 mutation.apply(&mut bytes);
             }
-            verdict(format, &bytes);
+            check(&bytes);
             Ok(())
         })
         .unwrap();

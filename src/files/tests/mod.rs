@@ -6,11 +6,17 @@ mod data;
 mod diff;
 mod fuzz;
 mod geojson;
+mod gpx;
+mod kml;
+mod kmz;
 mod lint;
 mod memory;
 mod nasty;
 mod peers;
+mod shapefile;
 mod track;
+mod wkt;
+mod zipping;
 
 use std::{io::Cursor, path::PathBuf};
 

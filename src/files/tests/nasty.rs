@@ -15,6 +15,16 @@ use crate::files::{Format, Limits, ReadOptions};
 /// Far above what any of these files takes, even on a busy machine without optimisation.
 const READING_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Each file is read as each of them, whatever it is.
+const FORMATS: [Format; 6] = [
+    Format::GeoJson,
+    Format::Csv,
+    Format::Kml,
+    Format::Gpx,
+    Format::Wkt,
+    Format::Zip,
+];
+
 fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -44,7 +54,7 @@ fn check(folder: &str, at_least: usize) {
     assert!(files.len() >= at_least, "{}", files.len());
     for path in files {
         let bytes = std::fs::read(&path).unwrap();
-        for format in [Format::GeoJson, Format::Csv] {
+        for format in FORMATS {
             let began = Instant::now();
             match read(bytes.as_slice(), format, &options) {
                 Ok(reading) => {
