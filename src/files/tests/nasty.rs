@@ -97,7 +97,14 @@ fn antimeridian() {
 
 #[test]
 fn all_the_others() {
-    for (folder, at_least) in [("earcut", 59), ("jts-pip", 12), ("tg-relations", 2)] {
+    for (folder, at_least) in [
+        ("earcut", 59),
+        ("jts-pip", 12),
+        ("kml-libkml", 10),
+        ("kmz-libkml", 11),
+        ("shapefiles-pyshp", 8),
+        ("tg-relations", 2),
+    ] {
         check(folder, at_least);
     }
     for file in ["dateline.json", "naughty-strings.json"] {
@@ -313,15 +320,4 @@ fn what_is_catalogued_as_invalid() {
         valid_geometry_polygon: 1/1
         ");
     }
-}
-
-#[test]
-fn kml() {
-    check("kml-libkml", 10);
-}
-
-#[test]
-fn archives() {
-    check("kmz-libkml", 11);
-    check("shapefiles-pyshp", 8);
 }
