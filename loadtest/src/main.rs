@@ -6,6 +6,7 @@ mod commute;
 mod drive;
 mod gateway;
 mod idle;
+mod index;
 mod report;
 mod spawn;
 mod world;
@@ -13,6 +14,11 @@ mod world;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use peak_alloc::PeakAlloc;
+
+/// Counts what is allocated, for the index's bytes a fence.
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Puts Beckon under load and says what it does, beside an HTTP server that does nothing.
 #[derive(Parser)]
@@ -26,6 +32,8 @@ struct Command {
 enum Scenario {
     /// Phones that walk between geofences, most check-ins changing nothing
     Commute(commute::Commute),
+    /// The geofence index against rstar with geo, on one core
+    Index(index::Index),
     /// The server that does nothing
     #[command(hide = true)]
     IdleServer(idle::IdleServer),
@@ -37,6 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
             .enable_all()
             .build()?
             .block_on(scenario.run()),
+        Scenario::Index(scenario) => scenario.run(),
         Scenario::IdleServer(server) => server.run(),
     }
 }

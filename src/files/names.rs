@@ -74,8 +74,11 @@ const NAMES: &[(Field, &[&str])] = &[
             "label",
         ],
     ),
-    (Field::Latitude, &["latitude", "lat", "y"]),
-    (Field::Longitude, &["longitude", "lon", "lng", "long", "x"]),
+    (Field::Latitude, &["latitude", "lat", "latitudedeg", "y"]),
+    (
+        Field::Longitude,
+        &["longitude", "lon", "lng", "long", "longitudedeg", "x"],
+    ),
     (Field::Geometry, &["wkt", "geometry", "geom", "thegeom", "shape"]),
     (
         Field::Radius,

@@ -101,7 +101,10 @@ impl<R: BufRead> Scanner<R> {
         match self.peek() {
             Err(error) => error,
             Ok(None) => self.error(format!("expected {what}, and the file ends here")),
-            Ok(Some(byte)) => self.error(format!("expected {what}, found `{}`", byte.escape_ascii())),
+            Ok(Some(byte)) if byte.is_ascii_graphic() => {
+                self.error(format!("expected {what}, found `{}`", char::from(byte)))
+            }
+            Ok(Some(byte)) => self.error(format!("expected {what}, found the byte 0x{byte:02x}")),
         }
     }
 

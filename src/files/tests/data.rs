@@ -53,6 +53,7 @@ fn files_come_to_what_is_known_of_them() {
         ("ne_10m_time_zones.geojson", None, (120, 37, 83)),
         ("ne_110m_countries.geojson", None, (177, 177, 0)),
         ("ory_paris_orly_airport.geojson", Some(100.0), (647, 314, 333)),
+        ("ourairports_airports.csv.gz", Some(500.0), (73623, 73623, 0)),
         ("sf_businesses_latin1.csv", Some(100.0), (6359, 3332, 3027)),
         ("sf_mobile_food_permits.csv", Some(100.0), (629, 629, 0)),
         ("sf_neighborhoods.geojson", None, (37, 37, 0)),

@@ -171,3 +171,18 @@ fn a_file_with_its_columns_swapped_is_told_as_one() {
     line 2: warning coordinates_swapped: 2 of 3 places are not on Earth, and would be with latitude and longitude swapped — swap the two columns; GeoJSON has [longitude, latitude]
     ");
 }
+
+#[test]
+fn every_code_is_explained() {
+    let page = include_str!("../../../docs/geofence-files.md");
+    let codes = include_str!("../finding.rs").lines().filter_map(|line| {
+        let (variant, code) = line.trim().split_once(" => \"")?;
+        variant.starts_with("Self::").then(|| code.trim_end_matches("\","))
+    });
+    let mut count = 0;
+    for code in codes {
+        assert!(page.contains(&format!("\n| `{code}` | ")), "{code} is missing");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+}

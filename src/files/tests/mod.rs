@@ -10,6 +10,7 @@ mod gpx;
 mod kml;
 mod kmz;
 mod lint;
+mod memory;
 mod nasty;
 mod peers;
 mod shapefile;

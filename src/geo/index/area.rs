@@ -28,7 +28,7 @@ const UNCLEAR_M: f64 = 1e-5;
 
 impl GeofenceIndex {
     pub(super) fn find_near(&self, at: Position, radius_m: f64, found: &mut Vec<u32>) {
-        let point = grid(Ecef::from(at));
+        let point = grid(at);
         let bounds = Bounds::of_ball(point, (radius_m.max(0.0) + MARGIN_M) / UNIT_M);
         let local = Local::new(at);
         let reach_m = (radius_m.max(0.0) as f32).next_up();
@@ -63,10 +63,7 @@ impl GeofenceIndex {
     /// Visits the leaves whose boxes meet the bounds, and leaves in `found`, sorted, what `visit` appends.
     fn leaves_meeting(&self, bounds: &Bounds, found: &mut Vec<u32>, visit: impl Fn(&Self, usize, &mut Vec<u32>)) {
         found.clear();
-        if self.leaves.is_empty() {
-            return;
-        }
-        found.push(0);
+        found.extend(0..self.roots());
         let mut start = 0;
         for level in self.levels.iter().rev() {
             let end = found.len();

@@ -44,6 +44,8 @@ pub(super) enum Verdict {
 
 /// Rounding a point and a centre to units moves each by at most sqrt(3) / 2 units.
 const ROUNDING_UNITS: f64 = 1.75;
+/// A geodesic of length s has at least the chord s - BEND s^3, in 1 / square metres.
+const BEND: f64 = 1.0 / (24.0 * CURVATURE_RADIUS_MIN_M * CURVATURE_RADIUS_MIN_M);
 /// What single precision may add to a distance or take from it, as a share.
 const SINGLE: f32 = 1e-6;
 
@@ -81,29 +83,48 @@ impl Leaf {
         leaf
     }
 
-    /// Squared distances from the point to the centres, in square units.
+    /// The squared distance from the point to a centre, in square units.
     #[inline]
-    fn squared(&self, [x, y, z]: Grid) -> [f32; WIDTH] {
-        let mut squared = [0_f32; WIDTH];
+    fn squared(&self, [x, y, z]: Grid, lane: usize) -> f32 {
+        let dx = x.wrapping_sub(self.x[lane]) as f32;
+        let dy = y.wrapping_sub(self.y[lane]) as f32;
+        let dz = z.wrapping_sub(self.z[lane]) as f32;
+        dx * dx + dy * dy + dz * dz
+    }
+
+    /// The balls that may hold the point, a bit for each, and those of them that surely do.
+    #[inline]
+    pub(super) fn holding(&self, point: Grid) -> (u32, u32) {
+        const UNITS: f32 = 1.0 / UNIT_M as f32;
+        const OUTER: f32 = UNITS * (1.0 + SINGLE);
+        const INNER: f32 = UNITS * (1.0 - SINGLE);
+        const SHORTER: f32 = BEND as f32 * UNITS * (1.0 + SINGLE);
+        const MARGIN: f32 = ROUNDING_UNITS as f32 + 0.1;
+        let (mut maybe, mut surely) = ([0_u32; WIDTH], [0_u32; WIDTH]);
         for lane in 0..WIDTH {
-            let dx = x.wrapping_sub(self.x[lane]) as f32;
-            let dy = y.wrapping_sub(self.y[lane]) as f32;
-            let dz = z.wrapping_sub(self.z[lane]) as f32;
-            squared[lane] = dx * dx + dy * dy + dz * dz;
+            let squared = self.squared(point, lane);
+            let radius_m = self.radius_m[lane];
+            let outer = radius_m * OUTER + MARGIN;
+            let inner = (radius_m * INNER - radius_m * radius_m * radius_m * SHORTER - MARGIN).max(0.0);
+            maybe[lane] = if squared <= outer * outer { 1 << lane } else { 0 };
+            surely[lane] = if squared < inner * inner { 1 << lane } else { 0 };
         }
-        squared
+        let join = |bits: [u32; WIDTH]| bits.iter().fold(0, |all, bit| all | bit);
+        (join(maybe), join(surely))
     }
 
     /// The balls that come within `reach_m` metres of the point, a bit for each, and a few more.
-    #[inline]
     pub(super) fn near(&self, point: Grid, reach_m: f32) -> u32 {
-        let squared = self.squared(point);
         let scale = (1.0 + SINGLE) / UNIT_M as f32;
         let margin = reach_m * scale + 2.0 * ROUNDING_UNITS as f32;
         let mut bits = [0_u32; WIDTH];
         for lane in 0..WIDTH {
             let reach = self.radius_m[lane] * scale + margin;
-            bits[lane] = if squared[lane] <= reach * reach { 1 << lane } else { 0 };
+            bits[lane] = if self.squared(point, lane) <= reach * reach {
+                1 << lane
+            } else {
+                0
+            };
         }
         bits.iter().fold(0, |all, bit| all | bit)
     }
@@ -112,11 +133,10 @@ impl Leaf {
     /// aren't there.
     #[inline]
     pub(super) fn distances_m(&self, point: Grid) -> [f32; WIDTH] {
-        let squared = self.squared(point);
         let mut distances = [0_f32; WIDTH];
         for lane in 0..WIDTH {
             let radius_m = self.radius_m[lane] * (1.0 + SINGLE);
-            distances[lane] = squared[lane].sqrt() * (UNIT_M as f32 * (1.0 - SINGLE)) - radius_m - 0.03;
+            distances[lane] = self.squared(point, lane).sqrt() * (UNIT_M as f32 * (1.0 - SINGLE)) - radius_m - 0.03;
         }
         distances
     }
@@ -135,7 +155,6 @@ impl Leaf {
         if squared > outer * outer {
             return Verdict::Outside;
         }
-        const BEND: f64 = 1.0 / (24.0 * CURVATURE_RADIUS_MIN_M * CURVATURE_RADIUS_MIN_M);
         let inner = (radius_m - radius_m * radius_m * radius_m * BEND) / UNIT_M - margin;
         if inner > 0.0 && squared < inner * inner {
             return Verdict::Inside;

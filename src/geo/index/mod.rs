@@ -94,6 +94,11 @@ impl GeofenceIndex {
         self.find_in_box(area, found);
     }
 
+    /// How many nodes, or leaves, the highest level has; a search begins with all of them.
+    fn roots(&self) -> u32 {
+        self.levels.last().map_or(self.leaves.len(), Vec::len) as u32
+    }
+
     /// Centre and radius in metres of the circle round a shape, by its place in the leaves.
     fn enclosing_circle(&self, leaf: usize, lane: usize) -> (Position, f64) {
         let radius_m = match self.leaves[leaf].polygon(lane) {

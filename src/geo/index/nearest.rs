@@ -7,7 +7,7 @@ use super::{
     grid::{UNIT_M, grid},
     node::WIDTH,
 };
-use crate::geo::{Position, ellipsoid::Ecef, local::Local};
+use crate::geo::{Position, local::Local};
 
 /// Nodes by the least distance that anything in them may have; a level of 0 means a leaf.
 #[derive(Debug, Default)]
@@ -78,10 +78,12 @@ impl GeofenceIndex {
         if k == 0 {
             return best.list;
         }
-        let point = grid(Ecef::from(at));
+        let point = grid(at);
         let local = Local::new(at);
         let mut queue = Queue::default();
-        queue.push(f32::NEG_INFINITY, self.levels.len(), 0);
+        for root in 0..self.roots() {
+            queue.push(f32::NEG_INFINITY, self.levels.len(), root as usize);
+        }
         while let Some((distance_m, level, number)) = queue.pop() {
             if distance_m > best.limit_m {
                 break;

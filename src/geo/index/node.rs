@@ -73,14 +73,12 @@ impl Node {
     /// Which children's boxes hold the point, a bit for each.
     #[inline]
     pub(super) fn holding(&self, point: Grid) -> u32 {
-        let mut at = [0_i16; 3];
-        for axis in 0..3 {
-            let steps = (i64::from(point[axis]) - i64::from(self.origin[axis])) >> self.shift;
-            if !(0..=65_535).contains(&steps) {
-                return 0;
-            }
-            at[axis] = (steps - BIAS) as i16;
+        // What is below the origin wraps round to far above the last step, or, in the largest nodes, is let pass.
+        let steps = [0, 1, 2].map(|axis| (point[axis].wrapping_sub(self.origin[axis]) as u32) >> self.shift);
+        if steps[0] | steps[1] | steps[2] > 65_535 {
+            return 0;
         }
+        let at = steps.map(|steps| (steps as u16 ^ 0x8000) as i16);
         self.meeting(at, at)
     }
 

@@ -4,50 +4,27 @@ use std::sync::Arc;
 
 use super::{
     GeofenceIndex,
-    grid::{Bounds, UNIT_M, grid, place_on_curve},
+    grid::{Bounds, PLACE_BITS, UNIT_M, grid, place_on_curve},
     leaf::{Ball, Leaf, is_odd},
     node::{Child, Node, WIDTH},
 };
-use crate::geo::{Polygons, Position, Shape, ellipsoid::Ecef};
+use crate::geo::Shape;
 
 /// Added to each ball against rounding, in units.
 const MARGIN_UNITS: f64 = 4.0;
 
-struct Entry {
-    position: Position,
-    ball: Ball,
-}
+/// Nodes that may stand side by side at the top: asking all of them costs less than one more level.
+const ROOTS_MAX: usize = 4;
 
 pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
-    let shapes = shapes.into_iter();
-    let mut entries = Vec::with_capacity(shapes.size_hint().0);
-    let mut order: Vec<(u64, u32)> = Vec::with_capacity(shapes.size_hint().0);
-    let mut all_polygons: Vec<Arc<Polygons>> = Vec::new();
-    // Of each polygon, by its number in `all_polygons`.
-    let mut polygon_numbers: Vec<(u32, u32)> = Vec::new();
-    for (id, shape) in (0_u32..).zip(shapes) {
-        let (position, radius_m) = shape.enclosing_circle();
-        let ecef = Ecef::from(position);
-        order.push((place_on_curve(ecef, radius_m), id));
-        let ball = Ball {
-            center: grid(ecef),
-            radius_m,
-            id,
-            is_polygon: matches!(shape, Shape::Polygons(_)),
-        };
-        entries.push(Entry { position, ball });
-        if let Shape::Polygons(shared) = shape {
-            polygon_numbers.push((id, all_polygons.len() as u32));
-            all_polygons.push(shared);
-        }
-    }
-    order.sort_unstable();
+    let shapes: Vec<Shape> = shapes.into_iter().collect();
+    let order = sorted(&shapes);
 
     let mut index = GeofenceIndex {
-        leaves: Vec::with_capacity(entries.len().div_ceil(WIDTH)),
+        leaves: Vec::with_capacity(order.len().div_ceil(WIDTH)),
         levels: Vec::new(),
-        places: Vec::with_capacity(entries.len()),
-        polygons: Vec::with_capacity(all_polygons.len()),
+        places: Vec::with_capacity(order.len()),
+        polygons: Vec::new(),
         odd_radii_m: Vec::new(),
     };
     let mut children = Vec::with_capacity(index.leaves.capacity());
@@ -56,27 +33,34 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
         let (first_polygon, first_odd_radius) = (index.polygons.len() as u32, index.odd_radii_m.len() as u32);
         balls.clear();
         let mut all = Child::NOTHING;
-        for (_, id) in chunk {
-            let Entry { position, ball } = &entries[*id as usize];
-            index.places.push(*position);
-            if ball.is_polygon {
-                let number = polygon_numbers.partition_point(|(polygon, _)| polygon < id);
-                index.polygons.push(Arc::clone(&all_polygons[number]));
-            } else if is_odd(ball.radius_m) {
-                index.odd_radii_m.push(ball.radius_m);
+        for &id in chunk {
+            let shape = &shapes[id as usize];
+            let (position, radius_m) = shape.enclosing_circle();
+            index.places.push(position);
+            match shape {
+                Shape::Polygons(polygons) => index.polygons.push(Arc::clone(polygons)),
+                Shape::Circle { .. } if is_odd(radius_m) => index.odd_radii_m.push(radius_m),
+                Shape::Circle { .. } => {}
             }
-            let reach = ball.radius_m / UNIT_M * (1.0 + 1e-6) + MARGIN_UNITS;
+            let center = grid(position);
+            let reach = radius_m / UNIT_M * (1.0 + 1e-6) + MARGIN_UNITS;
             all = all.join(Child {
-                bounds: Bounds::of_ball(ball.center, reach),
+                bounds: Bounds::of_ball(center, reach),
                 reach,
             });
-            balls.push(*ball);
+            balls.push(Ball {
+                center,
+                radius_m,
+                id,
+                is_polygon: matches!(shape, Shape::Polygons(_)),
+            });
         }
         index.leaves.push(Leaf::new(&balls, first_polygon, first_odd_radius));
         children.push(all);
     }
     index.odd_radii_m.shrink_to_fit();
-    while children.len() > 1 {
+    index.polygons.shrink_to_fit();
+    while children.len() > ROOTS_MAX {
         index.levels.push(children.chunks(WIDTH).map(Node::new).collect());
         children = children
             .chunks(WIDTH)
@@ -84,4 +68,46 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             .collect();
     }
     index
+}
+
+/// Bits of a key that one pass of sorting looks at.
+const DIGIT_BITS: u32 = 11;
+
+/// The numbers of the shapes in the order of the curve.
+///
+/// A key is as much of a place as there is room for beside the number: some metres for a million shapes. The keys are
+/// sorted digit by digit from the lowest, each pass keeping the order of the one before.
+fn sorted(shapes: &[Shape]) -> Vec<u32> {
+    let number_bits = usize::BITS - shapes.len().leading_zeros();
+    let dropped = (PLACE_BITS + number_bits).saturating_sub(u64::BITS);
+    let key = |(number, shape): (u64, &Shape)| {
+        let (position, radius_m) = shape.enclosing_circle();
+        (place_on_curve(grid(position), radius_m) >> dropped) << number_bits | number
+    };
+    let mut keys: Vec<u64> = (0..).zip(shapes).map(key).collect();
+    let differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
+    let mut other = vec![0; keys.len()];
+    for shift in (number_bits..u64::BITS).step_by(DIGIT_BITS as usize) {
+        let mask = (1 << DIGIT_BITS) - 1;
+        if differing >> shift & mask == 0 {
+            continue;
+        }
+        let digit = |key: u64| (key >> shift & mask) as usize;
+        let mut next = vec![0_usize; 1 << DIGIT_BITS];
+        for key in &keys {
+            next[digit(*key)] += 1;
+        }
+        let mut start = 0;
+        for count in &mut next {
+            start += std::mem::replace(count, start);
+        }
+        for key in &keys {
+            let slot = &mut next[digit(*key)];
+            other[*slot] = *key;
+            *slot += 1;
+        }
+        std::mem::swap(&mut keys, &mut other);
+    }
+    let mask = (1 << number_bits) - 1;
+    keys.into_iter().map(|key| (key & mask) as u32).collect()
 }

@@ -11,7 +11,6 @@ use super::{
 use crate::geo::{
     Position,
     circle::{self, Located},
-    ellipsoid::Ecef,
 };
 
 /// What [`GeofenceIndex::containing_batch`] found. Made once and used again, it allocates no more.
@@ -43,6 +42,7 @@ struct Candidate {
     point: u32,
     id: u32,
     polygon: u32,
+    contains: Option<bool>,
 }
 
 /// Points of a batch that go through the tree together.
@@ -67,12 +67,9 @@ impl Hits {
 impl GeofenceIndex {
     pub(super) fn find_one(&self, at: Position, found: &mut Vec<u32>) {
         found.clear();
-        if self.leaves.is_empty() {
-            return;
-        }
-        let point = grid(Ecef::from(at));
+        let point = grid(at);
         // `found` is the queue, too: numbers of nodes, level after level, and the result at its end.
-        found.push(0);
+        found.extend(0..self.roots());
         let mut start = 0;
         for level in self.levels.iter().rev() {
             let end = found.len();
@@ -88,11 +85,13 @@ impl GeofenceIndex {
         for open in start..end {
             let number = found[open] as usize;
             let leaf = &self.leaves[number];
-            for lane in bits(leaf.near(point, 0.0)) {
+            let (maybe, surely) = leaf.holding(point);
+            for lane in bits(maybe) {
+                let is_sure = surely >> lane & 1 != 0;
                 let lane = lane as usize;
                 let contains = match leaf.polygon(lane) {
                     Some(polygon) => self.polygons[polygon as usize].contains(at),
-                    None => self.circle_contains(number, lane, point, at),
+                    None => is_sure || self.circle_contains(number, lane, point, at),
                 };
                 if contains {
                     found.push(leaf.ids[lane]);
@@ -133,10 +132,10 @@ impl GeofenceIndex {
             polygons,
         } = &mut hits.scratch;
         points.clear();
-        points.extend(at.iter().map(|at| grid(Ecef::from(*at))));
+        points.extend(at.iter().map(|at| grid(*at)));
         open.clear();
-        if !self.leaves.is_empty() {
-            open.extend((0..at.len() as u32).map(|point| Open { point, number: 0 }));
+        for point in 0..at.len() as u32 {
+            open.extend((0..self.roots()).map(|number| Open { point, number }));
         }
         // Whatever follows keeps the order of the points.
         for level in self.levels.iter().rev() {
@@ -164,17 +163,36 @@ impl GeofenceIndex {
         for Open { point, number } in open.iter().copied() {
             let leaf = &self.leaves[number as usize];
             let on_grid = points[point as usize];
-            for lane in bits(leaf.near(on_grid, 0.0)) {
+            let (maybe, surely) = leaf.holding(on_grid);
+            for lane in bits(maybe) {
+                let is_sure = surely >> lane & 1 != 0;
                 let lane = lane as usize;
                 let id = leaf.ids[lane];
                 if let Some(polygon) = leaf.polygon(lane) {
-                    polygons.push(Candidate { point, id, polygon });
-                } else if self.circle_contains(number as usize, lane, on_grid, at[point as usize]) {
+                    polygons.push(Candidate {
+                        point,
+                        id,
+                        polygon,
+                        contains: None,
+                    });
+                } else if is_sure || self.circle_contains(number as usize, lane, on_grid, at[point as usize]) {
                     sure.push(Open { point, number: id });
                 }
             }
         }
-        polygons.retain(|candidate| self.polygons[candidate.polygon as usize].contains(at[candidate.point as usize]));
+        let touched = polygons.iter().fold(0, |all, candidate| {
+            all ^ self.polygons[candidate.polygon as usize].touch()
+        });
+        black_box(touched);
+        for candidate in &mut *polygons {
+            let polygons = &self.polygons[candidate.polygon as usize];
+            candidate.contains = polygons.glance(at[candidate.point as usize]);
+        }
+        polygons.retain(|candidate| {
+            candidate
+                .contains
+                .unwrap_or_else(|| self.polygons[candidate.polygon as usize].contains(at[candidate.point as usize]))
+        });
         let (mut sure, mut polygons) = (sure.iter().peekable(), polygons.iter().peekable());
         for point in 0..at.len() as u32 {
             let start = hits.ids.len();

@@ -178,6 +178,26 @@ impl Polygons {
         self.contains_on_plane([longitude, latitude])
     }
 
+    /// The same as far as one look at the raster can tell.
+    #[inline]
+    pub(super) fn glance(&self, point: Position) -> Option<bool> {
+        let Position { latitude, longitude } = point;
+        if latitude.abs() == 90.0 || longitude.abs() == 180.0 {
+            return None;
+        }
+        match self.raster.at([longitude, latitude]) {
+            Cell::Inside => Some(true),
+            Cell::Outside => Some(false),
+            Cell::Mixed => None,
+        }
+    }
+
+    /// Reads what a glance begins with, so that it is on its way before it is waited for.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.raster.touch()
+    }
+
     fn contains_on_plane(&self, point: Vertex) -> bool {
         match self.raster.at(point) {
             Cell::Inside => true,

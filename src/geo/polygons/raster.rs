@@ -76,6 +76,12 @@ impl Raster {
         size_of_val(&*self.cells)
     }
 
+    /// Reads a number of the header.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.bounds.west.to_bits() ^ self.rows_per_degree.to_bits()
+    }
+
     /// What is known about a point of the plane.
     #[inline]
     pub(super) fn at(&self, [x, y]: Vertex) -> Cell {
