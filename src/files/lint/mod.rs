@@ -201,7 +201,7 @@ impl Lint {
         let named: Vec<String> = tags
             .iter()
             .take(TAGS_NAMED_MAX)
-            .map(|(tag, count)| format!("`{tag}` {count} times"))
+            .map(|(tag, count)| format!("`{tag}` ({count})"))
             .collect();
         let more = if self.tags_uncounted > 0 { "more than " } else { "" };
         Some(Finding::new(

@@ -91,7 +91,7 @@ fn one_of_each() {
     line 13: note antimeridian_crossed: the polygon crosses the antimeridian; it was cut in pieces there (at /features/11) — nothing to do, if it lies in the Pacific; else check its longitudes
     line 14: note pole_enclosed: the polygon goes round a pole, which is taken to be inside (at /features/12) — nothing to do, if it lies round a pole; else check its longitudes
     line 23: warning ring_outside_world: the ring overshoots the pole, at latitude -90.0002; it was moved back (at /features/21/geometry/coordinates/0) — nothing to do: it is less than 120 m
-    note tags_mixed: the file has 3 tags, most often `stands` 15 times, `cafe` 1 times, `region` 1 times — nothing to do, if that is meant; campaigns choose places by tag
+    note tags_mixed: the file has 3 tags, most often `stands` (15), `cafe` (1), `region` (1) — nothing to do, if that is meant; campaigns choose places by tag
     line 10: warning duplicate_geometry: this is where feature 8 in line 9 is, with the same shape and tag — leave one of them out: a customer there would be in both
     line 15: warning overlap: this overlaps feature 1 in line 2, which has the same tag (1 more like it) — nothing to do, if that is meant: a customer may be in both, and a campaign for the tag sees two entries
     line 4: warning radius_small: the radius is 30 m, below 100 m (at /features/2) — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
