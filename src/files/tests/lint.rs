@@ -1,7 +1,10 @@
 use insta::assert_snapshot;
 
 use super::{ReadFile, findings, options, read_text, with_radius};
-use crate::files::{FindingCode, Format};
+use crate::{
+    files::{FindingCode, Format},
+    geo::Position,
+};
 
 fn has(file: &ReadFile, code: FindingCode) -> bool {
     file.findings.iter().any(|finding| finding.code == code)
@@ -185,4 +188,27 @@ fn every_code_is_explained() {
         count += 1;
     }
     assert!(count > 50, "{count}");
+}
+
+#[test]
+fn outlines_that_cross_themselves_are_told_with_the_place() {
+    let file = polygons(&[
+        "[[[8, 47], [9, 48], [9, 47], [8, 48], [8, 47]]]",
+        "[[[8, 46], [9, 46], [8.5, 46.5], [9, 47], [8, 47], [8.5, 46.5], [8, 46]]]",
+        "[[[8, 45], [9, 45], [9, 46], [8, 46], [8, 45]], [[10, 45], [11, 45], [11, 46], [10, 45]]]",
+        "[[[8, 44], [9, 44], [9, 45], [8, 45], [8, 44]], [[8.2, 44.2], [8.8, 44.2], [8.8, 44.8], [8.2, 44.2]]]",
+    ]);
+    assert_eq!(file.rejected, 0);
+    assert_snapshot!(findings(&file), @r"
+    line 1: warning ring_self_intersects: the outline crosses itself near longitude 8.500000, latitude 47.500000 — draw it again there: what it goes round an even number of times is outside
+    line 2: note ring_touches_itself: the outline touches itself near longitude 8.500000, latitude 46.500000 — nothing to do: it changes nothing about what is inside
+    line 3: warning hole_outside: hole 1, which begins at longitude 10, latitude 45, is not wholly within its outline — draw the hole again; if it should be a place, make a feature of it
+    ");
+    // What a bow tie goes round is inside, on either side.
+    let contains = |latitude, longitude| {
+        file.geofences[0]
+            .shape
+            .contains(Position::new(latitude, longitude).unwrap())
+    };
+    assert!(contains(47.5, 8.1) == contains(47.5, 8.9));
 }
