@@ -28,7 +28,7 @@ const FINDINGS_SHOWN_MAX: usize = 50;
 pub(crate) enum Geofences {
     /// Say what is wrong with files, without a server; fails when something is
     Check {
-        /// GeoJSON or CSV
+        /// GeoJSON, CSV, KML, KMZ, GPX, WKT or zipped shapefiles
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) enum Geofences {
 /// How files are to be read.
 #[derive(Args)]
 pub(crate) struct ReadingOptions {
-    /// geojson or csv; told by the file's name and content otherwise
+    /// geojson, csv, kml, kmz, gpx, wkt, shapefile or zip; told by the file's name and content otherwise
     #[arg(long)]
     format: Option<String>,
     /// Tag of geofences that have none [default: the set's name]
@@ -57,7 +57,7 @@ pub(crate) struct ReadingOptions {
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// GeoJSON or CSV
+    /// GeoJSON, CSV, KML, KMZ, GPX, WKT or a zipped shapefile
     file: PathBuf,
     /// Name of the set [default: the file's name]
     #[arg(long)]

@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 use super::{data, read, with_radius};
 use crate::files::{Format, Limits, ReadOptions};
 
-/// Far above what any of these files takes, even on a busy machine without optimisation.
-const READING_TIME_MAX: Duration = Duration::from_secs(10);
-
 /// Each file is read as each of them, whatever it is.
 const FORMATS: [Format; 6] = [
     Format::GeoJson,
@@ -24,6 +21,9 @@ const FORMATS: [Format; 6] = [
     Format::Wkt,
     Format::Zip,
 ];
+
+/// Far above what any of these files takes, even on a busy machine without optimisation.
+const READING_TIME_MAX: Duration = Duration::from_secs(10);
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
