@@ -55,8 +55,10 @@ pub enum FindingCode {
     RingTooShort,
     /// A ring's last vertex isn't its first; it was closed.
     RingNotClosed,
-    /// A ring crosses or touches itself; what is inside an odd number of times is inside.
+    /// A polygon's rings cross or run along each other; what they go round an odd number of times is inside.
     RingSelfIntersects,
+    /// A polygon's ring touches itself, which changes nothing about what is inside.
+    RingTouchesItself,
     /// A hole lies outside its outer ring.
     HoleOutside,
     /// The polygon crosses the antimeridian and was cut there.
@@ -169,6 +171,7 @@ impl FindingCode {
             Self::RingTooShort => "ring_too_short",
             Self::RingNotClosed => "ring_not_closed",
             Self::RingSelfIntersects => "ring_self_intersects",
+            Self::RingTouchesItself => "ring_touches_itself",
             Self::HoleOutside => "hole_outside",
             Self::AntimeridianCrossed => "antimeridian_crossed",
             Self::PoleEnclosed => "pole_enclosed",

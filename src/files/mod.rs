@@ -346,6 +346,7 @@ pub fn read(
     options: &ReadOptions,
     take: Take<'_>,
 ) -> Result<Reading, FileError> {
+    input.rewind()?;
     if gzip::is_gzip(input.fill_buf()?) {
         return read_unpacked(gzip::Gunzip::new(input), format, options, take);
     }

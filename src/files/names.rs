@@ -75,7 +75,10 @@ const NAMES: &[(Field, &[&str])] = &[
         ],
     ),
     (Field::Latitude, &["latitude", "lat", "latitudedeg", "y"]),
-    (Field::Longitude, &["longitude", "lon", "lng", "long", "longitudedeg", "x"]),
+    (
+        Field::Longitude,
+        &["longitude", "lon", "lng", "long", "longitudedeg", "x"],
+    ),
     (Field::Geometry, &["wkt", "geometry", "geom", "thegeom", "shape"]),
     (
         Field::Radius,

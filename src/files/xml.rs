@@ -18,6 +18,9 @@ use super::{
 /// Elements within elements: real files have some ten.
 pub(super) const DEPTH_MAX: usize = 256;
 
+/// Longest name of an element, in bytes: the names of all that are open are kept.
+const NAME_BYTES_MAX: usize = 1024;
+
 /// Longest tag, text or comment beyond what a feature may have, in bytes.
 const SLACK_BYTES: usize = 64 * 1024;
 
@@ -120,6 +123,12 @@ impl<R: BufRead> Xml<R> {
                         return Err(FileError::TooDeep {
                             line: self.line,
                             depth_max: DEPTH_MAX,
+                        });
+                    }
+                    if tag.name().as_ref().len() > NAME_BYTES_MAX {
+                        return Err(FileError::Xml {
+                            line: self.line,
+                            message: format!("an element's name is longer than {NAME_BYTES_MAX} bytes"),
                         });
                     }
                     let tag = Tag(tag.into_owned());

@@ -16,6 +16,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod unwrap;
+pub mod validity;
 
 pub use cut::Cut;
 pub use ellipsoid::{Ecef, distance_m};

@@ -49,7 +49,7 @@ pub(crate) enum Geofences {
 /// How files are to be read.
 #[derive(Args)]
 pub(crate) struct ReadingOptions {
-    /// The file's format; told by its name and content otherwise
+    /// geojson, csv, kml, kmz, gpx, wkt or shapefile; told by the name and content otherwise
     #[arg(long)]
     format: Option<String>,
     /// Tag of geofences that have none [default: the set's name]

@@ -96,9 +96,9 @@ impl Reader<'_> {
                 "put each feature in a line of its own",
             ),
             Err(FileError::NotGeoJson { found }) => not_a_feature(&found),
-            Err(FileError::Json { column, message, .. }) => Finding::error(
+            Err(FileError::Json { line, column, message }) => Finding::error(
                 FindingCode::RowUnreadable,
-                format!("this can't be parsed: column {column}: {message}"),
+                format!("this can't be parsed: line {line}, column {column}: {message}"),
                 "mend the JSON here",
             ),
             Err(error) => return Err(error),

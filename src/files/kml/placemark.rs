@@ -127,15 +127,15 @@ impl<R: BufRead> Reader<'_, R> {
                 }
             }
         }
-        self.check_length();
+        self.is_too_long();
         Ok(())
     }
 
-    /// What is too long isn't kept while the rest of it is read.
-    fn check_length(&mut self) {
+    /// What is too long isn't kept while the rest of it is read; says so.
+    fn is_too_long(&mut self) -> bool {
         let bytes_max = self.bytes_max;
         if self.xml.bytes() - self.start <= bytes_max as u64 {
-            return;
+            return false;
         }
         self.placemark.values = Values::default();
         self.placemark.geometries.clear();
@@ -144,6 +144,7 @@ impl<R: BufRead> Reader<'_, R> {
             format!("the placemark is longer than {bytes_max} bytes"),
             "simplify the outline or shorten the texts",
         ));
+        true
     }
 
     /// The first problem is the one that is told.
@@ -186,7 +187,7 @@ impl<R: BufRead> Reader<'_, R> {
                     self.value(&name, &target_of(&name))?;
                 }
             }
-            self.check_length();
+            self.is_too_long();
         }
         Ok(())
     }
@@ -225,7 +226,9 @@ impl<R: BufRead> Reader<'_, R> {
                 Node::Close | Node::End => break,
                 Node::Text(_) | Node::Unknown(_) => {}
             }
-            self.check_length();
+            if self.is_too_long() {
+                parts.clear();
+            }
         }
         Ok(match parts.len() {
             0 => Geometry::Absent,
@@ -267,7 +270,9 @@ impl<R: BufRead> Reader<'_, R> {
                     self.xml.skip("")?;
                 }
             }
-            self.check_length();
+            if self.is_too_long() {
+                holes.clear();
+            }
         }
         let Some(outer) = outer else {
             return Ok(Geometry::Polygon(Vec::new()));
@@ -292,6 +297,9 @@ impl<R: BufRead> Reader<'_, R> {
             match read.and_then(|text| coordinates::parse(&text, line)) {
                 Ok(more) => vertices.extend(more),
                 Err(finding) => self.problem(finding),
+            }
+            if self.is_too_long() {
+                vertices.clear();
             }
         }
         Ok(vertices)

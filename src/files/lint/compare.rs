@@ -21,7 +21,7 @@ use crate::{
 const FENCES_MAX: usize = 1_000_000;
 
 /// Most vertices of all their polygons.
-const VERTICES_MAX: usize = 1_000_000;
+const VERTICES_MAX: usize = 3_000_000;
 
 /// What is kept of a geofence. Lines and features beyond 4 billion are beyond what is compared.
 #[derive(Debug)]

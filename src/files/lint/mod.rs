@@ -3,16 +3,14 @@
 
 mod compare;
 mod identities;
+mod outline;
 mod overlap;
 mod swapped;
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Finding, FindingCode, Severity, collect::Place, geometry::Drawn};
-use crate::{
-    domain::ids::Tag,
-    geo::{Cut, Polygons, Shape},
-};
+use crate::{domain::ids::Tag, geo::Shape};
 
 pub(super) use identities::Identities;
 
@@ -107,7 +105,7 @@ impl Lint {
                     return;
                 }
             }
-            Shape::Polygons(polygons) => self.look_at_polygons(place, polygons),
+            Shape::Polygons(polygons) => outline::look(&mut self.tallies, place, polygons),
         }
         self.fences.add(place, tag, &drawn.shape);
     }
@@ -140,24 +138,6 @@ impl Lint {
                 )
             });
         }
-    }
-
-    fn look_at_polygons(&mut self, place: &Place, polygons: &Polygons) {
-        let (code, detail, hint) = match polygons.was_cut() {
-            None => return,
-            Some(Cut::CrossesAntimeridian) => (
-                FindingCode::AntimeridianCrossed,
-                "the polygon crosses the antimeridian; it was cut in pieces there",
-                "nothing to do, if it lies in the Pacific; else check its longitudes",
-            ),
-            Some(Cut::EnclosesPole) => (
-                FindingCode::PoleEnclosed,
-                "the polygon goes round a pole, which is taken to be inside",
-                "nothing to do, if it lies round a pole; else check its longitudes",
-            ),
-        };
-        self.tallies
-            .add(code, place, || Finding::new(Severity::Note, code, detail, hint));
     }
 
     fn count_tag(&mut self, tag: &Tag) {
@@ -201,7 +181,7 @@ impl Lint {
         let named: Vec<String> = tags
             .iter()
             .take(TAGS_NAMED_MAX)
-            .map(|(tag, count)| format!("`{tag}` {count} times"))
+            .map(|(tag, count)| format!("`{tag}` ({count})"))
             .collect();
         let more = if self.tags_uncounted > 0 { "more than " } else { "" };
         Some(Finding::new(

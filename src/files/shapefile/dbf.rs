@@ -160,7 +160,8 @@ impl<R: BufRead> Rows<R> {
             Severity::Note,
             FindingCode::PartSkipped,
             format!(
-                "{count} columns of the .dbf have a type that is not read, the first is {}",
+                "{count} of {} columns of the .dbf have a type that is not read, the first is {}",
+                self.columns.len(),
                 quote(&first.name)
             ),
             "use texts, numbers, dates or true and false",

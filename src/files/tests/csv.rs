@@ -301,3 +301,54 @@ fn times_to_stay_and_hours_are_read() {
     line 3: warning duplicate_geometry: this is where feature 1 in line 2 is, with the same shape and tag (1 more like it) — leave one of them out: a customer there would be in both
     ");
 }
+
+#[test]
+fn a_column_may_hold_shapes() {
+    let text = "id;the_geom;radius;shape_length\n\
+        1;POINT (8.5 47.3);120;1\n\
+        2;POLYGON ((8 47, 9 47, 9 48, 8 47));;2\n\
+        3;LINESTRING (8 47, 9 47);;3\n\
+        4;8.5 47.3;;4\n\
+        5;\\N;;5\n\
+        6;POINT EMPTY;;6\n";
+    let reading = csv(text, &options());
+    assert_eq!(ids(&reading), ["stands/1", "stands/2"]);
+    assert!(matches!(
+        reading.geofences[0].shape,
+        Shape::Circle { radius_m: 120.0, .. }
+    ));
+    assert_snapshot!(findings(&reading), @r"
+    line 4: error geometry_unsupported: a line can't be a geofence — use a point with a radius, a polygon or a multipolygon
+    line 5: error coordinates_invalid: column `the_geom` is no well-known text: byte 0: expected a geometry type such as POINT, POLYGON or MULTIPOLYGON, found `8.5` — write a geometry such as POINT (8.54 47.38) or POLYGON ((...)), longitude first
+    line 6: error geometry_missing: the geometry is empty — give the place a geometry, or leave the row out
+    line 7: error geometry_missing: there is no geometry — draw a point or polygon for it, or leave it out
+    line 3: warning overlap: this overlaps feature 1 in line 2, which has the same tag (1 more like it) — nothing to do, if that is meant: a customer may be in both, and a campaign for the tag sees two entries
+    ");
+    let reading = csv("id,lat,lon,shape\n1,1,2,round\n", &with_radius(100.0));
+    assert_eq!(reading.geofences[0].metadata["shape"], "round");
+}
+
+#[test]
+fn columns_may_be_named_for_a_file_without_a_header() {
+    let columns = |names: &[&str]| ReadOptions {
+        columns: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        ..with_radius(100.0)
+    };
+    let text = "7,Foz,41.2,-8.6\n8,\\N,41.3,-8.7\n";
+    let reading = read_text(Format::Csv, text, &columns(&["id", "name", "lat", "lon"])).unwrap();
+    assert_eq!(ids(&reading), ["stands/7", "stands/8"]);
+    assert_eq!(reading.geofences[1].description, None);
+    let error = read_text(Format::Csv, text, &columns(&["id", "name"])).unwrap_err();
+    assert!(matches!(error, FileError::ColumnsMissing { line: 1, .. }));
+}
+
+#[test]
+fn a_quote_that_is_never_closed_does_not_take_the_file_into_memory() {
+    let mut options = with_radius(100.0);
+    options.limits.feature_bytes_max = 1_000;
+    let text = format!("id,lat,lon\n1,1,1\n\n2,\"{}", "1,1\n".repeat(100_000));
+    let error = read_text(Format::Csv, &text, &options).unwrap_err();
+    assert_snapshot!(error, @"line 4: the row that begins here is longer than 1000 bytes; a double quote seems not to be closed");
+    let binary = read(b"id,lat,lon\n\x01\0\x02", Format::Csv, &options).unwrap_err();
+    assert_snapshot!(binary, @"line 2: the byte 0x00 is in no text; is this another kind of file? Save it as UTF-8");
+}

@@ -144,6 +144,7 @@ fn real_files_hardly_raise_alarms() {
     precision_needless: a coordinate has more than seven decimals, and the seventh is a centimetre (36 more like it)
 
     ne_110m_countries.geojson
+    ring_self_intersects: the outline crosses itself near longitude 33.963393, latitude 9.464285
     id_from_name: there is no id; the name stands for it (176 more like it)
     precision_needless: a coordinate has more than seven decimals, and the seventh is a centimetre (172 more like it)
 
@@ -164,6 +165,7 @@ fn real_files_hardly_raise_alarms() {
     null_island: latitude and longitude are both 0, a place in the Atlantic (47 more like it)
 
     sf_neighborhoods.geojson
+    ring_touches_itself: the outline touches itself near longitude -122.446780, latitude 37.805405 (2 more like it)
     id_from_name: there is no id; the name stands for it (36 more like it)
 
     sfo_airport_current.geojson
@@ -179,6 +181,7 @@ fn real_files_hardly_raise_alarms() {
     overlap: this overlaps feature 1 in line 1, which has the same tag (381 more like it)
 
     zurich_quarters.geojson
+    ring_self_intersects: the outline crosses itself near longitude 8.537750, latitude 47.406429 (6 more like it)
     id_from_name: there is no id; the name stands for it (33 more like it)
     ");
 }

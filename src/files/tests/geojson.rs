@@ -193,7 +193,7 @@ fn features_may_come_one_a_line() {
     assert_eq!(ids(&reading), ["stands/1", "stands/2", "stands/3"]);
     assert_eq!((reading.read, reading.rejected), (5, 2));
     assert_snapshot!(findings(&reading), @r#"
-    line 4: error row_unreadable: this can't be parsed: column 21: expected a name in double quotes, found `o` — mend the JSON here
+    line 4: error row_unreadable: this can't be parsed: line 4, column 21: expected a name in double quotes, found `o` — mend the JSON here
     line 5: error feature_invalid: this is no GeoJSON feature: an object of type `Topology` — write {"type": "Feature", "geometry": {...}, "properties": {...}}
     line 3: warning duplicate_geometry: this is where feature 1 in line 1 is, with the same shape and tag (1 more like it) — leave one of them out: a customer there would be in both
     "#);
@@ -236,4 +236,62 @@ fn times_to_stay_and_hours_are_read() {
     let properties = r#""radius": 100, "dwellThreshold": true"#;
     let reading = geojson(&collection(&[&feature("1", properties, POINT)]), &options());
     assert_snapshot!(findings(&reading), @"line 1: error dwell_threshold_invalid: this is no time to stay: `true` (at /features/0/properties/dwellThreshold) — write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days");
+}
+
+#[test]
+fn what_is_read_before_the_file_breaks_off_was_taken() {
+    let whole = collection(&[&feature("1", "", POINT), &feature("2", "", POINT)]);
+    let mut taken = 0;
+    let error = crate::files::read(
+        std::io::Cursor::new(&whole[..whole.len() - 10]),
+        Format::GeoJson,
+        &with_radius(100.0),
+        &mut |_| {
+            taken += 1;
+            Ok(())
+        },
+    )
+    .unwrap_err();
+    assert_eq!(taken, 1);
+    assert_snapshot!(error, @"line 2, column 103: this is not JSON: the file ends in the middle of a value");
+}
+
+#[test]
+fn members_come_in_any_order() {
+    let text = format!(
+        r#"{{"foreign": {{"a": [1, "]}}"]}}, "features": [{}], "bbox": [1, 2, 3, 4], "type": "FeatureCollection"}}"#,
+        feature("1", "", POINT)
+    );
+    let reading = geojson(&text, &with_radius(100.0));
+    assert_eq!((findings(&reading).as_str(), reading.accepted), ("", 1));
+    let why = |text: &str| read_text(Format::GeoJson, text, &with_radius(100.0)).unwrap_err();
+    assert_snapshot!(why(&text.replace("FeatureCollection", "Topology")), @"this is JSON but not GeoJSON: an object of type `Topology`; expected an object whose `type` is FeatureCollection, Feature or a geometry");
+    assert_snapshot!(why(&text.replace("\"bbox\"", "\"features\": [], \"bbox\"")), @"line 1, column 169: this is not JSON: `features` appears twice");
+    assert_snapshot!(why(&text.replace(", \"bbox\"", ",\r\n bbox\"")), @"line 2, column 2: this is not JSON: expected a name in double quotes, found `b`");
+}
+
+#[test]
+fn sequences_are_read() {
+    let one = feature("1", "", POINT).replace(", ", ",\n ");
+    let text = format!("\u{1e}{one}\n\u{1e}{{\"type\": \n\u{1e}{}\n", feature("3", "", POINT));
+    let reading = geojson(&text, &with_radius(100.0));
+    assert_eq!(ids(&reading), ["stands/1", "stands/3"]);
+    assert_snapshot!(findings(&reading), @r"
+    line 8: error row_unreadable: this can't be parsed: line 9, column 1: expected a value, and the file ends here — mend the JSON here
+    line 9: warning duplicate_geometry: this is where feature 1 in line 1 is, with the same shape and tag — leave one of them out: a customer there would be in both
+    ");
+}
+
+#[test]
+fn a_feature_may_be_too_long_or_too_rich() {
+    let mut options = with_radius(100.0);
+    options.limits.feature_bytes_max = 10_000_000;
+    let rich = feature("1", &format!("\"a\": [{}{{}}]", "{},".repeat(60_000)), POINT);
+    let long = feature("2", &format!("\"a\": \"{}\"", "x".repeat(10_000_000)), POINT);
+    let reading = geojson(&collection(&[&rich, &long, &feature("3", "", POINT)]), &options);
+    assert_eq!(ids(&reading), ["stands/3"]);
+    assert_snapshot!(findings(&reading), @r"
+    line 1: error feature_too_long: the feature holds about 1260088 values, the limit is 1000000 (at /features/0) — simplify the outline or shorten the properties
+    line 2: error feature_too_long: the feature is 10000117 bytes long, the limit is 10000000 (at /features/1) — simplify the outline or shorten the properties
+    ");
 }

@@ -251,9 +251,10 @@ fn depth_and_lengths_are_bounded() {
         format!("<Placemark><name>a</name>{inner}<Point><coordinates>1,2</coordinates></Point></Placemark>\n")
     };
     let text = format!(
-        "<kml>{}{}{}</kml>",
+        "<kml>{}{}{}{}</kml>",
         placemark(&"<x>y</x>".repeat(200)),
         placemark(&format!("<address>{}</address>", "x".repeat(1100))),
+        placemark(&format!("<MultiGeometry>{}</MultiGeometry>", "<Point/>".repeat(200))),
         placemark(""),
     );
     let reading = read_text(Format::Kml, &text, &options).unwrap();
@@ -261,7 +262,8 @@ fn depth_and_lengths_are_bounded() {
     assert_snapshot!(findings(&reading), @r"
     line 1: error feature_too_long: the placemark is longer than 1000 bytes — simplify the outline or shorten the texts
     line 2: error feature_too_long: the placemark is longer than 1000 bytes — simplify the outline or shorten the texts
-    line 3: warning id_from_name: there is no id; the name stands for it — add `externalId`: with a new name it would be a new geofence
+    line 3: error feature_too_long: the placemark is longer than 1000 bytes — simplify the outline or shorten the texts
+    line 4: warning id_from_name: there is no id; the name stands for it — add `externalId`: with a new name it would be a new geofence
     ");
     let text = format!("<kml>\n<!-- {} --></kml>", "x".repeat(100_000));
     let error = read_text(Format::Kml, &text, &options).unwrap_err();
@@ -367,6 +369,7 @@ fn files_are_broken_in_every_way() {
         "1,".repeat(500_000)
     );
     fuzz::verdict(Format::Kml, numbers.as_bytes());
+    fuzz::verdict(Format::Kml, format!("<{}>", "k".repeat(1_000_000)).as_bytes());
     fuzz::verdict(Format::Kml, format!("<kml {}>", "a='b' ".repeat(100_000)).as_bytes());
     fuzz::verdict(
         Format::Kml,

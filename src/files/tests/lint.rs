@@ -1,7 +1,10 @@
 use insta::assert_snapshot;
 
 use super::{ReadFile, findings, options, read_text, with_radius};
-use crate::files::{FindingCode, Format};
+use crate::{
+    files::{FindingCode, Format},
+    geo::Position,
+};
 
 fn has(file: &ReadFile, code: FindingCode) -> bool {
     file.findings.iter().any(|finding| finding.code == code)
@@ -91,7 +94,7 @@ fn one_of_each() {
     line 13: note antimeridian_crossed: the polygon crosses the antimeridian; it was cut in pieces there (at /features/11) — nothing to do, if it lies in the Pacific; else check its longitudes
     line 14: note pole_enclosed: the polygon goes round a pole, which is taken to be inside (at /features/12) — nothing to do, if it lies round a pole; else check its longitudes
     line 23: warning ring_outside_world: the ring overshoots the pole, at latitude -90.0002; it was moved back (at /features/21/geometry/coordinates/0) — nothing to do: it is less than 120 m
-    note tags_mixed: the file has 3 tags, most often `stands` 15 times, `cafe` 1 times, `region` 1 times — nothing to do, if that is meant; campaigns choose places by tag
+    note tags_mixed: the file has 3 tags, most often `stands` (15), `cafe` (1), `region` (1) — nothing to do, if that is meant; campaigns choose places by tag
     line 10: warning duplicate_geometry: this is where feature 8 in line 9 is, with the same shape and tag — leave one of them out: a customer there would be in both
     line 15: warning overlap: this overlaps feature 1 in line 2, which has the same tag (1 more like it) — nothing to do, if that is meant: a customer may be in both, and a campaign for the tag sees two entries
     line 4: warning radius_small: the radius is 30 m, below 100 m (at /features/2) — phones in the background miss visits to circles below 100 m; use 100 m or more, beacons or codes
@@ -185,4 +188,27 @@ fn every_code_is_explained() {
         count += 1;
     }
     assert!(count > 50, "{count}");
+}
+
+#[test]
+fn outlines_that_cross_themselves_are_told_with_the_place() {
+    let file = polygons(&[
+        "[[[8, 47], [9, 48], [9, 47], [8, 48], [8, 47]]]",
+        "[[[8, 46], [9, 46], [8.5, 46.5], [9, 47], [8, 47], [8.5, 46.5], [8, 46]]]",
+        "[[[8, 45], [9, 45], [9, 46], [8, 46], [8, 45]], [[10, 45], [11, 45], [11, 46], [10, 45]]]",
+        "[[[8, 44], [9, 44], [9, 45], [8, 45], [8, 44]], [[8.2, 44.2], [8.8, 44.2], [8.8, 44.8], [8.2, 44.2]]]",
+    ]);
+    assert_eq!(file.rejected, 0);
+    assert_snapshot!(findings(&file), @r"
+    line 1: warning ring_self_intersects: the outline crosses itself near longitude 8.500000, latitude 47.500000 — draw it again there: what it goes round an even number of times is outside
+    line 2: note ring_touches_itself: the outline touches itself near longitude 8.500000, latitude 46.500000 — nothing to do: it changes nothing about what is inside
+    line 3: warning hole_outside: hole 1, which begins at longitude 10, latitude 45, is not wholly within its outline — draw the hole again; if it should be a place, make a feature of it
+    ");
+    // What a bow tie goes round is inside, on either side.
+    let contains = |latitude, longitude| {
+        file.geofences[0]
+            .shape
+            .contains(Position::new(latitude, longitude).unwrap())
+    };
+    assert!(contains(47.5, 8.1) == contains(47.5, 8.9));
 }

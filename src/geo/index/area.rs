@@ -41,7 +41,7 @@ impl GeofenceIndex {
                     between_m = distance_m(at, center) - circle_m;
                 }
                 if between_m <= radius_m {
-                    found.push(leaf.ids[lane as usize]);
+                    found.push(index.names[number].ids[lane as usize]);
                 }
             }
         });
@@ -50,11 +50,11 @@ impl GeofenceIndex {
     pub(super) fn find_in_box(&self, area: &LonLatBox, found: &mut Vec<u32>) {
         let bounds = bounds_of_degrees(area.west, area.south, area.east_of_west(), area.north);
         self.leaves_meeting(&bounds, found, |index, number, found| {
-            let lanes = index.places[number * WIDTH..].len().min(WIDTH);
-            for lane in 0..lanes {
+            for lane in bits(index.leaves[number].present()) {
+                let lane = lane as usize;
                 let (center, radius_m) = index.enclosing_circle(number, lane);
                 if area.is_within(center, radius_m) {
-                    found.push(index.leaves[number].ids[lane]);
+                    found.push(index.names[number].ids[lane]);
                 }
             }
         });

@@ -1,28 +1,41 @@
-//! Sixteen balls side by side, tested all at once in single precision and one by one in double.
+//! Sixteen balls in two cache lines, tested all at once in single precision, and what else is known of them.
 
 use super::{
-    grid::{Grid, UNIT_M},
+    grid::{Bounds, Grid, UNIT_M},
     node::WIDTH,
 };
 use crate::geo::ellipsoid::CURVATURE_RADIUS_MIN_M;
 
-/// A structure of arrays; a lane that isn't there has no number for a radius, and is in no circle.
+/// Centres in steps of 2^`shift` units from `origin`, rounded down; radii in steps of their own, rounded up.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Leaf {
-    x: [i32; WIDTH],
-    y: [i32; WIDTH],
-    z: [i32; WIDTH],
-    /// Metres over the ground, rounded to the nearest.
-    radius_m: [f32; WIDTH],
-    pub(super) ids: [u32; WIDTH],
+    x: [i16; WIDTH],
+    y: [i16; WIDTH],
+    z: [i16; WIDTH],
+    radius: [u8; WIDTH],
+    origin: Grid,
+    /// Which lanes there are, a bit for each.
+    present: u16,
+    shift: u8,
+    /// Binary logarithm of the units in a step of a radius.
+    radius_shift: u8,
+}
+
+/// What the sixteen are called, and what decides close to an edge.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
     /// Which of them are polygons, a bit for each.
-    pub(super) polygons: u16,
+    polygons: u16,
     /// Which of them have a radius that `radius_m` doesn't tell exactly.
     odd_radii: u16,
     /// The number of the first polygon here.
     first_polygon: u32,
     /// The number of the first odd radius here.
     first_odd_radius: u32,
+    pub(super) ids: [u32; WIDTH],
+    /// Metres over the ground, rounded to the nearest.
+    radius_m: [f32; WIDTH],
 }
 
 /// One of the sixteen, as the index is told.
@@ -44,122 +57,177 @@ pub(super) enum Verdict {
 
 /// Rounding a point and a centre to units moves each by at most sqrt(3) / 2 units.
 const ROUNDING_UNITS: f64 = 1.75;
-/// A geodesic of length s has at least the chord s - BEND s^3, in 1 / square metres.
-const BEND: f64 = 1.0 / (24.0 * CURVATURE_RADIUS_MIN_M * CURVATURE_RADIUS_MIN_M);
+/// The same, and rounding both down to steps, which moves them by less than sqrt(3) steps from each other.
+const MARGIN_STEPS: f32 = 3.7;
 /// What single precision may add to a distance or take from it, as a share.
 const SINGLE: f32 = 1e-6;
+/// A geodesic of length s has at least the chord s - BEND s^3, in 1 / square metres.
+const BEND: f64 = 1.0 / (24.0 * CURVATURE_RADIUS_MIN_M * CURVATURE_RADIUS_MIN_M);
+/// With at most such steps radii are below 6.3 km, and `BEND` takes less than a millimetre.
+const SMALL_RADIUS_SHIFT: u8 = 12;
+/// Stored coordinates are 0 to 65,535 less this.
+const BIAS: i32 = 32_768;
 
 /// The radius that a single-precision number stands for: whole millimetres, as people write them, come back exactly.
 fn told(radius_m: f32) -> f64 {
     (f64::from(radius_m) * 1000.0).round() / 1000.0
 }
 
-/// Whether [`Leaf`] must be helped to know this radius.
+/// Whether [`Names`] must be helped to know this radius.
 pub(super) fn is_odd(radius_m: f64) -> bool {
     told(radius_m as f32) != radius_m
 }
 
+/// Two to that power.
+#[inline]
+fn power(exponent: i32) -> f32 {
+    f32::from_bits(((127 + exponent) as u32) << 23)
+}
+
 impl Leaf {
-    pub(super) fn new(balls: &[Ball], first_polygon: u32, first_odd_radius: u32) -> Self {
+    pub(super) fn new(balls: &[Ball]) -> Self {
+        let bounds = balls.iter().fold(Bounds::NOTHING, |all, ball| {
+            all.join(Bounds {
+                min: ball.center,
+                max: ball.center,
+            })
+        });
+        let widest = (0..3)
+            .map(|axis| bounds.max[axis].wrapping_sub(bounds.min[axis]) as u32)
+            .max()
+            .unwrap_or(0);
+        let shift = (0..16_u8).find(|shift| widest >> shift <= 65_535).unwrap_or(16);
+        let largest = balls.iter().map(|ball| ball.radius_m).fold(0.0, f64::max) / UNIT_M;
+        let radius_shift = (0..32_u8)
+            .find(|shift| largest / f64::from(power(i32::from(*shift))) <= 254.0)
+            .unwrap_or(32);
         let mut leaf = Self {
             x: [0; WIDTH],
             y: [0; WIDTH],
             z: [0; WIDTH],
-            radius_m: [f32::NAN; WIDTH],
-            ids: [0; WIDTH],
-            polygons: 0,
-            odd_radii: 0,
-            first_polygon,
-            first_odd_radius,
+            radius: [0; WIDTH],
+            origin: bounds.min,
+            present: (1_u32 << balls.len()).wrapping_sub(1) as u16,
+            shift,
+            radius_shift,
         };
         for (lane, ball) in balls.iter().enumerate() {
-            let [x, y, z] = ball.center;
-            (leaf.x[lane], leaf.y[lane], leaf.z[lane]) = (x, y, z);
-            leaf.radius_m[lane] = ball.radius_m as f32;
-            leaf.ids[lane] = ball.id;
-            leaf.polygons |= u16::from(ball.is_polygon) << lane;
-            leaf.odd_radii |= u16::from(!ball.is_polygon && is_odd(ball.radius_m)) << lane;
+            let steps = |axis: usize| {
+                let units = ball.center[axis].wrapping_sub(leaf.origin[axis]) as u32;
+                ((units >> shift) as i32 - BIAS) as i16
+            };
+            (leaf.x[lane], leaf.y[lane], leaf.z[lane]) = (steps(0), steps(1), steps(2));
+            leaf.radius[lane] = (ball.radius_m / UNIT_M / f64::from(power(i32::from(radius_shift)))).ceil() as u8;
         }
         leaf
     }
 
-    /// The squared distance from the point to a centre, in square units.
+    /// The point in this leaf's steps. Two points of the Earth are less than 2^31 units apart.
     #[inline]
-    fn squared(&self, [x, y, z]: Grid, lane: usize) -> f32 {
-        let dx = x.wrapping_sub(self.x[lane]) as f32;
-        let dy = y.wrapping_sub(self.y[lane]) as f32;
-        let dz = z.wrapping_sub(self.z[lane]) as f32;
+    fn steps(&self, point: Grid) -> [i32; 3] {
+        [0, 1, 2].map(|axis| (point[axis].wrapping_sub(self.origin[axis]) >> self.shift).wrapping_sub(BIAS))
+    }
+
+    /// The squared distance from the point to a centre, in square steps.
+    #[inline]
+    fn squared(&self, [x, y, z]: [i32; 3], lane: usize) -> f32 {
+        let dx = x.wrapping_sub(i32::from(self.x[lane])) as f32;
+        let dy = y.wrapping_sub(i32::from(self.y[lane])) as f32;
+        let dz = z.wrapping_sub(i32::from(self.z[lane])) as f32;
         dx * dx + dy * dy + dz * dz
+    }
+
+    /// A step of a radius, in steps of the centres.
+    #[inline]
+    fn radius_step(&self) -> f32 {
+        power(i32::from(self.radius_shift) - i32::from(self.shift))
     }
 
     /// The balls that may hold the point, a bit for each, and those of them that surely do.
     #[inline]
     pub(super) fn holding(&self, point: Grid) -> (u32, u32) {
-        const UNITS: f32 = 1.0 / UNIT_M as f32;
-        const OUTER: f32 = UNITS * (1.0 + SINGLE);
-        const INNER: f32 = UNITS * (1.0 - SINGLE);
-        const SHORTER: f32 = BEND as f32 * UNITS * (1.0 + SINGLE);
-        const MARGIN: f32 = ROUNDING_UNITS as f32 + 0.1;
+        let point = self.steps(point);
+        let step = self.radius_step();
+        // From outside the edge to inside it, with what small radii lose from geodesic to chord.
+        let band = step + 2.0 * MARGIN_STEPS + 0.3;
         let (mut maybe, mut surely) = ([0_u32; WIDTH], [0_u32; WIDTH]);
         for lane in 0..WIDTH {
             let squared = self.squared(point, lane);
-            let radius_m = self.radius_m[lane];
-            let outer = radius_m * OUTER + MARGIN;
-            let inner = (radius_m * INNER - radius_m * radius_m * radius_m * SHORTER - MARGIN).max(0.0);
+            let outer = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + MARGIN_STEPS;
+            let inner = (outer * (1.0 - 3.0 * SINGLE) - band).max(0.0);
             maybe[lane] = if squared <= outer * outer { 1 << lane } else { 0 };
             surely[lane] = if squared < inner * inner { 1 << lane } else { 0 };
         }
         let join = |bits: [u32; WIDTH]| bits.iter().fold(0, |all, bit| all | bit);
-        (join(maybe), join(surely))
+        let surely = if self.radius_shift <= SMALL_RADIUS_SHIFT {
+            join(surely)
+        } else {
+            0
+        };
+        (join(maybe) & u32::from(self.present), surely)
     }
 
     /// The balls that come within `reach_m` metres of the point, a bit for each, and a few more.
     pub(super) fn near(&self, point: Grid, reach_m: f32) -> u32 {
-        let scale = (1.0 + SINGLE) / UNIT_M as f32;
-        let margin = reach_m * scale + 2.0 * ROUNDING_UNITS as f32;
-        let mut bits = [0_u32; WIDTH];
+        let point = self.steps(point);
+        let step = self.radius_step();
+        let margin = reach_m / (UNIT_M as f32 * power(i32::from(self.shift))) * (1.0 + SINGLE) + MARGIN_STEPS;
+        let mut near = 0;
         for lane in 0..WIDTH {
-            let reach = self.radius_m[lane] * scale + margin;
-            bits[lane] = if self.squared(point, lane) <= reach * reach {
-                1 << lane
-            } else {
-                0
-            };
+            let reach = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + margin;
+            near |= u32::from(self.squared(point, lane) <= reach * reach) << lane;
         }
-        bits.iter().fold(0, |all, bit| all | bit)
+        near & u32::from(self.present)
     }
 
-    /// Lower bounds of the metres from the point to the balls' surfaces, negative inside; no number for those that
-    /// aren't there.
+    /// The least and the most metres over the ground from the point to the circles' edges, negative inside.
     #[inline]
-    pub(super) fn distances_m(&self, point: Grid) -> [f32; WIDTH] {
-        let mut distances = [0_f32; WIDTH];
+    pub(super) fn distances_m(&self, point: Grid) -> ([f32; WIDTH], [f32; WIDTH]) {
+        // asin(x) is at most x + 4 x^3 / 6, so that a geodesic is at most c + 4 BEND c^3.
+        const LONGER: f32 = 4.0 * BEND as f32;
+        let point = self.steps(point);
+        let step_m = UNIT_M as f32 * power(i32::from(self.shift));
+        let radius_step_m = UNIT_M as f32 * power(i32::from(self.radius_shift));
+        let (mut least, mut most) = ([0_f32; WIDTH], [0_f32; WIDTH]);
         for lane in 0..WIDTH {
-            let radius_m = self.radius_m[lane] * (1.0 + SINGLE);
-            distances[lane] = self.squared(point, lane).sqrt() * (UNIT_M as f32 * (1.0 - SINGLE)) - radius_m - 0.03;
+            let chord_m = self.squared(point, lane).sqrt() * step_m;
+            let radius_m = f32::from(self.radius[lane]) * radius_step_m;
+            let margin_m = (chord_m + radius_m) * (2.0 * SINGLE) + MARGIN_STEPS * step_m;
+            least[lane] = chord_m - radius_m - margin_m;
+            most[lane] = chord_m - radius_m + radius_step_m + margin_m + chord_m * chord_m * chord_m * LONGER;
         }
-        distances
+        (least, most)
     }
 
-    /// Decides from a ball's exact distance in units. No geodesic is shorter than its chord, and one of length s has at
-    /// least the chord s - s^3 / 24 rho^2 with rho the smallest radius of curvature.
+    /// Which lanes there are, a bit for each.
+    pub(super) fn present(&self) -> u32 {
+        u32::from(self.present)
+    }
+
+    /// Reads a number from every cache line, so that they are all on their way before the first is waited for.
     #[inline]
-    pub(super) fn judge(&self, lane: usize, [x, y, z]: Grid) -> Verdict {
-        let [dx, dy, dz] =
-            [(x, self.x[lane]), (y, self.y[lane]), (z, self.z[lane])].map(|(a, b)| f64::from(a) - f64::from(b));
-        let squared = dx * dx + dy * dy + dz * dz;
-        let radius_m = f64::from(self.radius_m[lane]);
-        // Half a unit in the last place of a single, and what the sums above round.
-        let margin = ROUNDING_UNITS + 1e-7 * radius_m / UNIT_M + 0.01;
-        let outer = radius_m / UNIT_M + margin;
-        if squared > outer * outer {
-            return Verdict::Outside;
+    pub(super) fn touch(&self) -> i32 {
+        i32::from(self.x[0]) ^ self.origin[0]
+    }
+}
+
+impl Names {
+    pub(super) fn new(balls: &[Ball], first_polygon: u32, first_odd_radius: u32) -> Self {
+        let mut names = Self {
+            polygons: 0,
+            odd_radii: 0,
+            first_polygon,
+            first_odd_radius,
+            ids: [0; WIDTH],
+            radius_m: [0.0; WIDTH],
+        };
+        for (lane, ball) in balls.iter().enumerate() {
+            names.ids[lane] = ball.id;
+            names.radius_m[lane] = ball.radius_m as f32;
+            names.polygons |= u16::from(ball.is_polygon) << lane;
+            names.odd_radii |= u16::from(!ball.is_polygon && is_odd(ball.radius_m)) << lane;
         }
-        let inner = (radius_m - radius_m * radius_m * radius_m * BEND) / UNIT_M - margin;
-        if inner > 0.0 && squared < inner * inner {
-            return Verdict::Inside;
-        }
-        Verdict::Unclear
+        names
     }
 
     /// Whether the lane holds a polygon, and then its number.
@@ -176,12 +244,23 @@ impl Leaf {
             None => told(self.radius_m[lane]),
         }
     }
+}
 
-    /// Reads a number from every cache line, so that they are all on their way before the first is waited for.
-    #[inline]
-    pub(super) fn touch(&self) -> u32 {
-        (self.x[0] ^ self.y[0] ^ self.z[0]) as u32 ^ self.radius_m[0].to_bits() ^ self.ids[0] ^ self.first_polygon
+/// Decides from whole units. No geodesic is shorter than its chord, and one of length s has at least the chord
+/// s - s^3 / 24 rho^2 with rho the smallest radius of curvature.
+pub(super) fn judge(center: Grid, radius_m: f64, point: Grid) -> Verdict {
+    let [dx, dy, dz] = [0, 1, 2].map(|axis| f64::from(center[axis]) - f64::from(point[axis]));
+    let squared = dx * dx + dy * dy + dz * dz;
+    let margin = ROUNDING_UNITS + 0.01;
+    let outer = radius_m / UNIT_M + margin;
+    if squared > outer * outer {
+        return Verdict::Outside;
     }
+    let inner = (radius_m - radius_m * radius_m * radius_m * BEND) / UNIT_M - margin;
+    if inner > 0.0 && squared < inner * inner {
+        return Verdict::Inside;
+    }
+    Verdict::Unclear
 }
 
 /// How many bits are set below that of the lane, if it is set itself.

@@ -15,7 +15,7 @@ mod search;
 
 use std::sync::Arc;
 
-use leaf::Leaf;
+use leaf::{Leaf, Names};
 use node::{Node, WIDTH};
 
 use super::{Polygons, Position, Shape};
@@ -26,6 +26,8 @@ pub use search::Hits;
 #[derive(Debug)]
 pub struct GeofenceIndex {
     leaves: Vec<Leaf>,
+    /// For each leaf, what a search needs only where it finds something.
+    names: Vec<Names>,
     /// Levels of nodes, the lowest first. Node `n` has children `16 n` to `16 n + 15` in the level below, or leaves.
     levels: Vec<Vec<Node>>,
     /// The exact centres of the enclosing circles, in the order of the leaves.
@@ -60,6 +62,7 @@ impl GeofenceIndex {
         size_of::<Self>()
             + nodes
             + self.leaves.capacity() * size_of::<Leaf>()
+            + self.names.capacity() * size_of::<Names>()
             + self.places.capacity() * size_of::<Position>()
             + self.polygons.capacity() * size_of::<Arc<Polygons>>()
             + self.odd_radii_m.capacity() * size_of::<f64>()
@@ -101,9 +104,9 @@ impl GeofenceIndex {
 
     /// Centre and radius in metres of the circle round a shape, by its place in the leaves.
     fn enclosing_circle(&self, leaf: usize, lane: usize) -> (Position, f64) {
-        let radius_m = match self.leaves[leaf].polygon(lane) {
+        let radius_m = match self.names[leaf].polygon(lane) {
             Some(polygon) => self.polygons[polygon as usize].enclosing_circle().1,
-            None => self.leaves[leaf].circle_radius_m(lane, &self.odd_radii_m),
+            None => self.names[leaf].circle_radius_m(lane, &self.odd_radii_m),
         };
         (self.places[leaf * WIDTH + lane], radius_m)
     }

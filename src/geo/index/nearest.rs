@@ -6,6 +6,7 @@ use super::{
     GeofenceIndex,
     grid::{UNIT_M, grid},
     node::WIDTH,
+    search::bits,
 };
 use crate::geo::{Position, local::Local};
 
@@ -42,70 +43,99 @@ impl Queue {
     }
 }
 
-/// The best so far, best first.
-struct Best {
-    list: Vec<(u32, f64)>,
-    k: usize,
-    /// What is farther than this from its edge isn't among the best. Metres, rounded up.
-    limit_m: f32,
+/// What may be among the best. Metres to the edge, negative inside.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    least_m: f32,
+    most_m: f32,
+    leaf: u32,
+    lane: u32,
 }
 
-impl Best {
-    fn offer(&mut self, id: u32, depth_m: f64) {
-        let place = self
-            .list
-            .partition_point(|(other, depth)| *depth > depth_m || (*depth == depth_m && *other < id));
-        if place >= self.k {
-            return;
-        }
-        self.list.truncate(self.k - 1);
-        self.list.insert(place, (id, depth_m));
-        if self.list.len() == self.k {
-            self.limit_m = (-self.list[self.k - 1].1) as f32;
-            self.limit_m = self.limit_m.next_up();
+/// Candidates, of which the worst are left out from time to time.
+struct Candidates {
+    list: Vec<Candidate>,
+    k: usize,
+    /// What is surely farther than this isn't among the best.
+    limit_m: f32,
+    /// Length at which the list is shortened.
+    full: usize,
+}
+
+impl Candidates {
+    fn push(&mut self, candidate: Candidate) {
+        self.list.push(candidate);
+        if self.list.len() >= self.full {
+            let by_most = |a: &Candidate, b: &Candidate| a.most_m.total_cmp(&b.most_m);
+            let (_, kth, _) = self.list.select_nth_unstable_by(self.k - 1, by_most);
+            self.limit_m = kth.most_m;
+            let limit_m = self.limit_m;
+            self.list.retain(|candidate| candidate.least_m <= limit_m);
+            self.full = self.list.len() + self.k.max(WIDTH);
         }
     }
 }
 
 impl GeofenceIndex {
+    /// First in single precision, with bounds to both sides; what is left at the end is measured over the ellipsoid.
     pub(super) fn find_nearest(&self, at: Position, k: usize) -> Vec<(u32, f64)> {
         let k = k.min(self.len());
-        let mut best = Best {
-            list: Vec::with_capacity(k),
-            k,
-            limit_m: f32::INFINITY,
-        };
         if k == 0 {
-            return best.list;
+            return Vec::new();
         }
         let point = grid(at);
-        let local = Local::new(at);
+        let mut candidates = Candidates {
+            list: Vec::with_capacity(2 * k + WIDTH),
+            k,
+            limit_m: f32::INFINITY,
+            full: k,
+        };
         let mut queue = Queue::default();
         for root in 0..self.roots() {
             queue.push(f32::NEG_INFINITY, self.levels.len(), root as usize);
         }
         while let Some((distance_m, level, number)) = queue.pop() {
-            if distance_m > best.limit_m {
+            if distance_m > candidates.limit_m {
                 break;
             }
             if level > 0 {
                 let nodes = &self.levels[level - 1];
                 for (lane, units) in nodes[number].distances(point).into_iter().enumerate() {
                     let distance_m = units * (UNIT_M as f32) - 0.03;
-                    if units < f32::INFINITY && distance_m <= best.limit_m {
+                    if units < f32::INFINITY && distance_m <= candidates.limit_m {
                         queue.push(distance_m, level - 1, number * WIDTH + lane);
                     }
                 }
                 continue;
             }
             let leaf = &self.leaves[number];
-            for (lane, distance_m) in leaf.distances_m(point).into_iter().enumerate() {
-                if distance_m <= best.limit_m {
-                    let (center, radius_m) = self.enclosing_circle(number, lane);
-                    best.offer(leaf.ids[lane], radius_m - local.distance_m(center));
+            let (least_m, most_m) = leaf.distances_m(point);
+            for lane in bits(leaf.present()) {
+                let lane = lane as usize;
+                if least_m[lane] <= candidates.limit_m {
+                    candidates.push(Candidate {
+                        least_m: least_m[lane],
+                        most_m: most_m[lane],
+                        leaf: number as u32,
+                        lane: lane as u32,
+                    });
                 }
             }
         }
-        best.list
+        let local = Local::new(at);
+        let limit_m = candidates.limit_m;
+        let measured = candidates
+            .list
+            .iter()
+            .filter(|candidate| candidate.least_m <= limit_m)
+            .map(|candidate| {
+                let (leaf, lane) = (candidate.leaf as usize, candidate.lane as usize);
+                let (center, radius_m) = self.enclosing_circle(leaf, lane);
+                (self.names[leaf].ids[lane], radius_m - local.distance_m(center))
+            });
+        let mut best: Vec<(u32, f64)> = measured.collect();
+        best.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        best.truncate(k);
+        best
     }
 }

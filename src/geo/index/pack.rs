@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     GeofenceIndex,
     grid::{Bounds, PLACE_BITS, UNIT_M, grid, place_on_curve},
-    leaf::{Ball, Leaf, is_odd},
+    leaf::{Ball, Leaf, Names, is_odd},
     node::{Child, Node, WIDTH},
 };
 use crate::geo::Shape;
@@ -16,12 +16,16 @@ const MARGIN_UNITS: f64 = 4.0;
 /// Nodes that may stand side by side at the top: asking all of them costs less than one more level.
 const ROOTS_MAX: usize = 4;
 
+/// Shapes that are read in one go: they lie all over the memory, and many reads at once wait no longer than one.
+const GATHERED: usize = 16 * WIDTH;
+
 pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let shapes: Vec<Shape> = shapes.into_iter().collect();
     let order = sorted(&shapes);
 
     let mut index = GeofenceIndex {
         leaves: Vec::with_capacity(order.len().div_ceil(WIDTH)),
+        names: Vec::with_capacity(order.len().div_ceil(WIDTH)),
         levels: Vec::new(),
         places: Vec::with_capacity(order.len()),
         polygons: Vec::new(),
@@ -29,13 +33,24 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     };
     let mut children = Vec::with_capacity(index.leaves.capacity());
     let mut balls = Vec::with_capacity(WIDTH);
-    for chunk in order.chunks(WIDTH) {
+    let mut gathered = Vec::with_capacity(GATHERED);
+    for (chunk_number, chunk) in order.chunks(WIDTH).enumerate() {
+        if chunk_number % (GATHERED / WIDTH) == 0 {
+            let numbers = &order[chunk_number * WIDTH..];
+            gathered.clear();
+            gathered.extend(
+                numbers
+                    .iter()
+                    .take(GATHERED)
+                    .map(|id| shapes[*id as usize].enclosing_circle()),
+            );
+        }
+        let circles = &gathered[chunk_number % (GATHERED / WIDTH) * WIDTH..];
         let (first_polygon, first_odd_radius) = (index.polygons.len() as u32, index.odd_radii_m.len() as u32);
         balls.clear();
         let mut all = Child::NOTHING;
-        for &id in chunk {
+        for (&id, &(position, radius_m)) in chunk.iter().zip(circles) {
             let shape = &shapes[id as usize];
-            let (position, radius_m) = shape.enclosing_circle();
             index.places.push(position);
             match shape {
                 Shape::Polygons(polygons) => index.polygons.push(Arc::clone(polygons)),
@@ -55,7 +70,8 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
                 is_polygon: matches!(shape, Shape::Polygons(_)),
             });
         }
-        index.leaves.push(Leaf::new(&balls, first_polygon, first_odd_radius));
+        index.leaves.push(Leaf::new(&balls));
+        index.names.push(Names::new(&balls, first_polygon, first_odd_radius));
         children.push(all);
     }
     index.odd_radii_m.shrink_to_fit();

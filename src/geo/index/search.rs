@@ -5,13 +5,10 @@ use std::hint::black_box;
 use super::{
     GeofenceIndex,
     grid::{Grid, grid},
-    leaf::Verdict,
+    leaf::{Verdict, judge},
     node::WIDTH,
 };
-use crate::geo::{
-    Position,
-    circle::{self, Located},
-};
+use crate::geo::{Position, circle};
 
 /// What [`GeofenceIndex::containing_batch`] found. Made once and used again, it allocates no more.
 #[derive(Debug, Default)]
@@ -27,6 +24,8 @@ struct Scratch {
     open: Vec<Open>,
     next: Vec<Open>,
     points: Vec<Grid>,
+    /// Whether a ball that was found is in doubt.
+    maybe: Vec<bool>,
     sure: Vec<Open>,
     polygons: Vec<Candidate>,
 }
@@ -47,6 +46,9 @@ struct Candidate {
 
 /// Points of a batch that go through the tree together.
 const TOGETHER: usize = 64;
+
+/// Levels of at most so many nodes stay in the cache by themselves.
+const CACHED_NODES: usize = 2_048;
 
 impl Hits {
     /// The shapes that contain the batch's `point`-th position, in ascending order; none for a point that isn't there.
@@ -82,19 +84,23 @@ impl GeofenceIndex {
             start = end;
         }
         let end = found.len();
+        let touched = found[start..]
+            .iter()
+            .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
+        black_box(touched);
         for open in start..end {
             let number = found[open] as usize;
-            let leaf = &self.leaves[number];
-            let (maybe, surely) = leaf.holding(point);
+            let (maybe, surely) = self.leaves[number].holding(point);
             for lane in bits(maybe) {
                 let is_sure = surely >> lane & 1 != 0;
                 let lane = lane as usize;
-                let contains = match leaf.polygon(lane) {
+                let names = &self.names[number];
+                let contains = match names.polygon(lane) {
                     Some(polygon) => self.polygons[polygon as usize].contains(at),
                     None => is_sure || self.circle_contains(number, lane, point, at),
                 };
                 if contains {
-                    found.push(leaf.ids[lane]);
+                    found.push(names.ids[lane]);
                 }
             }
         }
@@ -103,15 +109,12 @@ impl GeofenceIndex {
     }
 
     fn circle_contains(&self, number: usize, lane: usize, point: Grid, at: Position) -> bool {
-        let leaf = &self.leaves[number];
-        match leaf.judge(lane, point) {
+        let center = self.places[number * WIDTH + lane];
+        let radius_m = self.names[number].circle_radius_m(lane, &self.odd_radii_m);
+        match judge(grid(center), radius_m, point) {
             Verdict::Inside => true,
             Verdict::Outside => false,
-            Verdict::Unclear => {
-                let center = Located::from(self.places[number * WIDTH + lane]);
-                let radius_m = leaf.circle_radius_m(lane, &self.odd_radii_m);
-                circle::contains(center, radius_m, at.into())
-            }
+            Verdict::Unclear => circle::contains(center.into(), radius_m, at.into()),
         }
     }
 
@@ -128,6 +131,7 @@ impl GeofenceIndex {
             open,
             next,
             points,
+            maybe,
             sure,
             polygons,
         } = &mut hits.scratch;
@@ -139,10 +143,12 @@ impl GeofenceIndex {
         }
         // Whatever follows keeps the order of the points.
         for level in self.levels.iter().rev() {
-            let touched = open
-                .iter()
-                .fold(0, |all, open| all ^ level[open.number as usize].touch());
-            black_box(touched);
+            if level.len() > CACHED_NODES {
+                let touched = open
+                    .iter()
+                    .fold(0, |all, open| all ^ level[open.number as usize].touch());
+                black_box(touched);
+            }
             next.clear();
             for Open { point, number } in open.iter().copied() {
                 for child in bits(level[number as usize].holding(points[point as usize])) {
@@ -158,26 +164,38 @@ impl GeofenceIndex {
             .iter()
             .fold(0, |all, open| all ^ self.leaves[open.number as usize].touch());
         black_box(touched);
+        next.clear();
+        maybe.clear();
+        for Open { point, number } in open.iter().copied() {
+            let (may, surely) = self.leaves[number as usize].holding(points[point as usize]);
+            for lane in bits(may) {
+                next.push(Open {
+                    point,
+                    number: number * WIDTH as u32 + lane,
+                });
+                maybe.push(surely >> lane & 1 == 0);
+            }
+        }
+        let name = |open: &Open| &self.names[open.number as usize / WIDTH];
+        let touched = next
+            .iter()
+            .fold(0, |all, open| all ^ name(open).ids[open.number as usize % WIDTH]);
+        black_box(touched);
         sure.clear();
         polygons.clear();
-        for Open { point, number } in open.iter().copied() {
-            let leaf = &self.leaves[number as usize];
-            let on_grid = points[point as usize];
-            let (maybe, surely) = leaf.holding(on_grid);
-            for lane in bits(maybe) {
-                let is_sure = surely >> lane & 1 != 0;
-                let lane = lane as usize;
-                let id = leaf.ids[lane];
-                if let Some(polygon) = leaf.polygon(lane) {
-                    polygons.push(Candidate {
-                        point,
-                        id,
-                        polygon,
-                        contains: None,
-                    });
-                } else if is_sure || self.circle_contains(number as usize, lane, on_grid, at[point as usize]) {
-                    sure.push(Open { point, number: id });
-                }
+        for (open, is_unclear) in next.iter().zip(&*maybe) {
+            let (point, number, lane) = (open.point, open.number as usize / WIDTH, open.number as usize % WIDTH);
+            let names = name(open);
+            let id = names.ids[lane];
+            if let Some(polygon) = names.polygon(lane) {
+                polygons.push(Candidate {
+                    point,
+                    id,
+                    polygon,
+                    contains: None,
+                });
+            } else if !is_unclear || self.circle_contains(number, lane, points[point as usize], at[point as usize]) {
+                sure.push(Open { point, number: id });
             }
         }
         let touched = polygons.iter().fold(0, |all, candidate| {

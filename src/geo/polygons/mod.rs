@@ -239,6 +239,27 @@ impl Polygons {
     }
 }
 
+/// A single ring that many points are held against.
+pub(super) struct Outline {
+    rings: Rings,
+    stripes: Stripes,
+}
+
+impl Outline {
+    /// Of a closed ring.
+    pub(super) fn new(ring: &[Vertex]) -> Self {
+        let rings = Rings::new(&[vec![ring.to_vec()]]);
+        let (bounds, _) = enclosing::bounds(&rings);
+        let stripes = Stripes::new(&rings, bounds.south, bounds.north);
+        Self { rings, stripes }
+    }
+
+    /// Whether the point of the plane is inside or on the ring.
+    pub(super) fn contains(&self, point: Vertex) -> bool {
+        self.rings.contain(point, self.stripes.at(point[1]))
+    }
+}
+
 /// Whether the polygon has rings, and each is closed, on Earth and what `fits` says.
 fn check(polygon: usize, rings: &[Vec<Vertex>], fits: impl Fn(Vertex) -> bool) -> Result<(), ShapeError> {
     if rings.is_empty() {
