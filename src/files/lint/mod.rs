@@ -10,10 +10,7 @@ mod swapped;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Finding, FindingCode, Severity, collect::Place, geometry::Drawn};
-use crate::{
-    domain::ids::Tag,
-    geo::Shape,
-};
+use crate::{domain::ids::Tag, geo::Shape};
 
 pub(super) use identities::Identities;
 
