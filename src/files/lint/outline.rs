@@ -32,7 +32,8 @@ pub(super) fn look(tallies: &mut Tallies, place: &Place, polygons: &Polygons) {
                 )
             }),
         }
-        if let Some(hole) = hole_outside(&rings) {
+        let has_holes = rings.len() > 1;
+        if let Some(hole) = has_holes.then(|| hole_outside(&rings)).flatten() {
             tallies.add(FindingCode::HoleOutside, place, || {
                 let [longitude, latitude] = rings[hole].first().copied().unwrap_or_default();
                 Finding::new(
