@@ -34,6 +34,8 @@ enum Scenario {
     Commute(commute::Commute),
     /// The geofence index against rstar with geo, on one core
     Index(index::Index),
+    /// Queries from several threads while a new index is built and swapped in, and without
+    Swap(index::Swap),
     /// The server that does nothing
     #[command(hide = true)]
     IdleServer(idle::IdleServer),
@@ -46,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
             .build()?
             .block_on(scenario.run()),
         Scenario::Index(scenario) => scenario.run(),
+        Scenario::Swap(scenario) => scenario.run(),
         Scenario::IdleServer(server) => server.run(),
     }
 }
