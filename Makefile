@@ -6,12 +6,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and `check` keeps its order under `make -j`, too.
 .NOTPARALLEL:
-.PHONY: help run build test check fmt clippy docs deny bench prove-crash audit tools
+.PHONY: help run build test check fmt clippy docs deny bench bench-index prove-crash prove-geometry audit tools
 
 BECKON := ./target/release/beckon
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Build Beckon and show it: server, provider stand-in and a story (Ctrl-C ends it)
 	$(BECKON) demo
@@ -58,13 +58,24 @@ audit: ## Check the dependencies for known faults; fetches the advisory database
 		{ echo 'needs cargo-deny: cargo install cargo-deny --locked' >&2; exit 1; }
 	$(CARGO) deny --workspace --locked check advisories
 
-bench: ## Drive a release server with the load generator
+bench: ## Drive a release server with the load generator, then measure the index
 	$(CARGO) build --release --locked --workspace
 	./target/release/loadtest commute --spawn $(BECKON)
+	./target/release/loadtest index
+	./target/release/loadtest swap
+
+bench-index: ## Measure the geofence index against rstar and geo (ROWS=100k-mix,1m-circles for some rows)
+	$(CARGO) build --release --locked --package loadtest
+	./target/release/loadtest index $(if $(ROWS),--rows $(ROWS))
+	./target/release/loadtest swap
 
 prove-crash: ## Kill a server again and again and count what was lost (BECKON_PROVE_ROUNDS=100)
 	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
 		$(CARGO) test --release --locked --test it crash -- --nocapture
+
+prove-geometry: ## Hold the index against independent oracles at nasty places (BECKON_PROVE_QUERIES=100000)
+	BECKON_PROVE_QUERIES=$${BECKON_PROVE_QUERIES:-100000} \
+		$(CARGO) test --release --locked --test geometry -- --nocapture
 
 # What the tests call besides cargo. Installed where apt is there to do it.
 tools:

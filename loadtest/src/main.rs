@@ -7,9 +7,9 @@ mod drive;
 mod gateway;
 mod idle;
 mod index;
+mod replace;
 mod report;
 mod spawn;
-mod swap;
 mod world;
 
 use std::process::ExitCode;
@@ -35,8 +35,10 @@ enum Scenario {
     Commute(commute::Commute),
     /// The geofence index against rstar with geo, on one core
     Index(index::Index),
-    /// A large set that is replaced while clients ask
-    Swap(swap::Swap),
+    /// A large set that is replaced on a server while clients ask
+    Replace(replace::Replace),
+    /// Queries from several threads while a new index is built and swapped in, and without
+    Swap(index::Swap),
     /// The server that does nothing
     #[command(hide = true)]
     IdleServer(idle::IdleServer),
@@ -48,11 +50,12 @@ fn main() -> anyhow::Result<ExitCode> {
             .enable_all()
             .build()?
             .block_on(scenario.run()),
-        Scenario::Swap(scenario) => tokio::runtime::Builder::new_multi_thread()
+        Scenario::Replace(scenario) => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?
             .block_on(scenario.run()),
         Scenario::Index(scenario) => scenario.run(),
+        Scenario::Swap(scenario) => scenario.run(),
         Scenario::IdleServer(server) => server.run(),
     }
 }

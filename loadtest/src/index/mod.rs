@@ -3,6 +3,7 @@
 mod measure;
 mod peers;
 mod report;
+mod swap;
 mod world;
 
 use std::{hint::black_box, process::ExitCode, time::Duration};
@@ -13,6 +14,7 @@ use clap::Args;
 use measure::{microseconds_p50, nanoseconds, seconds};
 use peers::{Entry, Peer, position};
 use report::{Found, Row, Side};
+pub(crate) use swap::Swap;
 use world::{Fence, Plan, Vertex};
 
 use crate::ALLOCATOR;
@@ -60,10 +62,10 @@ fn plan(row: &str) -> anyhow::Result<(Plan, bool)> {
 }
 
 impl Index {
+    #[expect(clippy::print_stdout, reason = "the report")]
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
         let mut rows = Vec::new();
         for name in &self.rows {
-            eprintln!("{name} ...");
             let (plan, has_interval_trees) = plan(name)?;
             let points = plan.points(self.queries);
             let ours = self.ours(plan, &points)?;

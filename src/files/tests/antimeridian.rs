@@ -46,6 +46,18 @@ fn uncut_shapes_are_what_they_are_when_cut() {
             continue;
         };
         assert_eq!(differences(&uncut, &cut), 0, "{name}");
+        let Shape::Polygons(polygons) = &uncut else {
+            panic!("{name} is a circle");
+        };
+        let stored: Vec<Vec<Vec<[f64; 2]>>> = polygons
+            .coordinates()
+            .map(|rings| rings.map(<[[f64; 2]]>::to_vec).collect())
+            .collect();
+        let within = |vertex: &[f64; 2]| vertex[0].abs() <= 180.0;
+        assert!(stored.iter().flatten().flatten().all(within), "{name}");
+        let again = Shape::multi_polygon(stored).unwrap();
+        assert_eq!(again, uncut, "{name}");
+        assert_eq!(again.was_cut(), None, "{name}");
         same += 1;
     }
     assert!(same >= 20, "{same}");

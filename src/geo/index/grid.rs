@@ -95,6 +95,7 @@ pub(super) const PLACE_BITS: u32 = 2 * FACE_BITS + 5;
 ///
 /// What is close on the curve is close on the ground. Balls of very different sizes are kept apart, for a large one
 /// among small ones would widen their boxes.
+#[expect(clippy::many_single_char_names, reason = "coordinates")]
 pub(super) fn place_on_curve(point: Grid, radius_m: f64) -> u64 {
     let [x, y, z] = point.map(f64::from);
     let (face, [along, u, v]) = if x.abs() >= y.abs() && x.abs() >= z.abs() {
@@ -105,7 +106,7 @@ pub(super) fn place_on_curve(point: Grid, radius_m: f64) -> u64 {
         (4 + u64::from(z > 0.0), [z, x, y])
     };
     let side = f64::from(1_u32 << FACE_BITS);
-    let cell = |across: f64| (((across / along.abs() + 1.0) / 2.0 * side) as u32).min((1 << FACE_BITS) - 1);
+    let cell = |across: f64| ((f64::midpoint(across / along.abs(), 1.0) * side) as u32).min((1 << FACE_BITS) - 1);
     let size = [10_000.0, 100_000.0, 1_000_000.0]
         .iter()
         .filter(|limit| radius_m > **limit)
@@ -115,6 +116,7 @@ pub(super) fn place_on_curve(point: Grid, radius_m: f64) -> u64 {
 
 /// The number of a cell along Hilbert's curve, computed for all bits at once by a prefix scan over the curve's four
 /// orientations (rawrunprotected.com, "2D Hilbert curves in O(1)", here for 32 bits).
+#[expect(clippy::many_single_char_names, reason = "the names of the source")]
 fn hilbert(x: u32, y: u32) -> u64 {
     let (x, y) = (x << (32 - FACE_BITS), y << (32 - FACE_BITS));
     let (a, c, d) = (x ^ y, !(x | y), x & !y);

@@ -60,8 +60,8 @@ impl Node {
             shift,
         };
         for (lane, child) in children.iter().enumerate() {
-            for axis in 0..3 {
-                let steps = |value: i32| (((i64::from(value) - i64::from(origin[axis])) >> shift) - BIAS) as i16;
+            for (axis, start) in origin.into_iter().enumerate() {
+                let steps = |value: i32| (((i64::from(value) - i64::from(start)) >> shift) - BIAS) as i16;
                 node.min[axis][lane] = steps(child.bounds.min[axis]);
                 node.max[axis][lane] = steps(child.bounds.max[axis]);
             }
@@ -98,6 +98,10 @@ impl Node {
     }
 
     #[inline]
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "a branch would keep the loop from vectorising"
+    )]
     fn meeting(&self, from: [i16; 3], to: [i16; 3]) -> u32 {
         let mut bits = [0_u16; WIDTH];
         for (lane, bit) in bits.iter_mut().enumerate() {
@@ -115,6 +119,7 @@ impl Node {
     /// For each child a lower bound of the distance from the point to the surface of any of its balls, in units,
     /// negative when the point may be inside one. Far more for a child that isn't there.
     #[inline]
+    #[expect(clippy::needless_range_loop, reason = "several arrays go in step")]
     pub(super) fn distances(&self, point: Grid) -> [f32; WIDTH] {
         let step = (1_u32 << self.shift) as f32;
         let mut squared = [0_f32; WIDTH];

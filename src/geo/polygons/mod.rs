@@ -93,6 +93,7 @@ impl Polygons {
     }
 
     /// Takes coordinates that [`Polygons::coordinates`] gave: neither cuts nor winds. What is damaged is an error.
+    #[expect(clippy::needless_pass_by_value, reason = "in the way of `new`")]
     pub fn restore(coordinates: Vec<Vec<Vec<Vertex>>>) -> Result<Self, ShapeError> {
         let vertices: usize = coordinates.iter().flatten().map(Vec::len).sum();
         // A cut adds vertices to those that were uploaded.

@@ -14,7 +14,7 @@ const STRIPES_PER_EDGE: usize = 4;
 #[derive(Debug, Clone)]
 pub(super) struct Stripes {
     south: f64,
-    stripes_per_degree: f64,
+    count_per_degree: f64,
     /// Where each stripe's runs begin; one more for the end.
     starts: Box<[u32]>,
     /// In ascending order of edges in each stripe.
@@ -29,7 +29,7 @@ impl Stripes {
             let per_degree = count as f64 / (north - south);
             let mut stripes = Self {
                 south,
-                stripes_per_degree: if per_degree.is_finite() { per_degree } else { 0.0 },
+                count_per_degree: if per_degree.is_finite() { per_degree } else { 0.0 },
                 starts: vec![0; count + 1].into_boxed_slice(),
                 runs: Box::default(),
             };
@@ -54,7 +54,7 @@ impl Stripes {
 
     fn stripe(&self, latitude: f64) -> usize {
         let last = self.starts.len() - 2;
-        (((latitude - self.south) * self.stripes_per_degree) as usize).min(last)
+        (((latitude - self.south) * self.count_per_degree) as usize).min(last)
     }
 
     fn span(&self, edge: &[Vertex]) -> std::ops::RangeInclusive<usize> {

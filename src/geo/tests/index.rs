@@ -99,6 +99,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn what_touches_a_box_is_found(shapes in shapes(), a in anywhere(), b in anywhere()) {
         let index = GeofenceIndex::build(shapes.clone());
@@ -111,7 +116,7 @@ proptest! {
         for (id, shape) in (0_u32..).zip(&shapes) {
             let (center, radius) = shape.enclosing_circle();
             // A close grid over the box, which is never nearer than the box itself.
-            let steps = 60;
+            let steps = 20;
             let mut nearest = f64::INFINITY;
             for (x, y) in (0..=steps).flat_map(|x| (0..=steps).map(move |y| (x, y))) {
                 let share = |from: f64, to: f64, step: i32| from + (to - from) * f64::from(step) / f64::from(steps);
@@ -126,6 +131,9 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
     #[test]
     fn what_contains_a_point_has_it_in_its_enclosing_circle(shapes in shapes(), points in prop::collection::vec(anywhere(), 40)) {
         for point in probes(&shapes, &points) {

@@ -1,4 +1,4 @@
-//! `loadtest swap`: a set of a million geofences is replaced again and again while clients ask what is where.
+//! `loadtest replace`: a set of a million geofences is replaced again and again while clients ask what is where.
 
 use std::{
     fmt::Write as _,
@@ -39,7 +39,7 @@ const WITNESS_EVERY: u64 = 4;
 /// The latency of a question counts from the moment at which it was due. First nobody uploads, then two versions of the
 /// set take turns. Every answer must come from one version as a whole.
 #[derive(Args)]
-pub(crate) struct Swap {
+pub(crate) struct Replace {
     /// The `beckon` to start, with a store of its own
     #[arg(long, value_name = "BECKON")]
     spawn: PathBuf,
@@ -70,9 +70,9 @@ struct Seen {
     mixed: u64,
 }
 
-impl Swap {
+impl Replace {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let folder = std::env::temp_dir().join(format!("beckon-swap-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("beckon-replace-{}", std::process::id()));
         let store = format!("sqlite:{}", folder.display());
         let server = Process::start(
             &self.spawn,
