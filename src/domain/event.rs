@@ -7,6 +7,7 @@ use super::{
     delivery::{DeliveryState, Suppression},
     geofence::Geofence,
     ids::{CampaignId, CauseId, DeliveryId, DeviceId, EventId, GeofenceId, SetName, Topic, UserId},
+    metadata::Metadata,
     presence::Evidence,
     time::{DurationMs, Timestamp},
 };
@@ -48,7 +49,7 @@ pub struct EventGeofence {
     /// What people call it.
     pub description: Option<String>,
     /// The owner's fields.
-    pub metadata: Map<String, Value>,
+    pub metadata: Metadata,
 }
 
 impl EventGeofence {

@@ -1,11 +1,11 @@
 //! A place: a shape on the map, and optionally beacons and codes that stand for it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     checkin::BeaconId,
     ids::{BrandId, GeofenceId, SetName},
+    metadata::Metadata,
     operating_hours::OperatingHours,
     time::DurationMs,
 };
@@ -47,8 +47,8 @@ pub struct Geofence {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<String>,
     /// The owner's own fields; they come back in events and templates.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metadata: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
 }
 
 impl Geofence {
@@ -65,7 +65,7 @@ impl Geofence {
             brand: None,
             beacons: Vec::new(),
             codes: Vec::new(),
-            metadata: Map::new(),
+            metadata: Metadata::default(),
         }
     }
 }

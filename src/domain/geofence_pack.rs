@@ -6,12 +6,12 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     checkin::BeaconId,
     geofence::Geofence,
     ids::{BrandId, ExternalId, GeofenceId, IdError, SetName, Tag},
+    metadata::Metadata,
     operating_hours::OperatingHours,
     time::DurationMs,
 };
@@ -57,6 +57,8 @@ struct Packed<'a, S> {
     enabled: bool,
     brand: Option<&'a str>,
     shape: S,
+    /// JSON; empty when there is none.
+    metadata: &'a str,
     /// [`Rest`] as JSON; empty when there is none.
     rest: std::borrow::Cow<'a, str>,
 }
@@ -81,8 +83,6 @@ struct Rest {
     beacons: Vec<BeaconId>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     codes: Vec<String>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    metadata: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dwell_threshold: Option<DurationMs>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,6 @@ impl Packer {
         let rest = Rest {
             beacons: geofence.beacons.clone(),
             codes: geofence.codes.clone(),
-            metadata: geofence.metadata.clone(),
             dwell_threshold: geofence.dwell_threshold,
             operating_hours: geofence.operating_hours.clone(),
         };
@@ -132,6 +131,7 @@ impl Packer {
                     ShapeOut::Polygons(polygons.coordinates().map(Iterator::collect).collect())
                 }
             },
+            metadata: geofence.metadata.as_text(),
             rest: rest.into(),
         };
         let start = self.bytes.len();
@@ -220,7 +220,7 @@ impl Unpacker {
             brand: brand.transpose()?,
             beacons: rest.beacons,
             codes: rest.codes,
-            metadata: rest.metadata,
+            metadata: Metadata::from_text(packed.metadata)?,
             dwell_threshold: rest.dwell_threshold,
             operating_hours: rest.operating_hours,
         })
@@ -269,7 +269,11 @@ mod tests {
                 codes: vec!["c-1".to_owned()],
                 dwell_threshold: Some(DurationMs::from_secs(90)),
                 operating_hours: Some(OperatingHours::parse("Mo-Fr 09:00-18:00; Sa 22:00-02:00").unwrap()),
-                metadata: json!({"floor": -1, "open": [1.5, null]}).as_object().unwrap().clone(),
+                metadata: json!({"floor": -1, "open": [1.5, null]})
+                    .as_object()
+                    .unwrap()
+                    .clone()
+                    .into(),
                 ..Geofence::new(id(2), Shape::polygon(vec![ring]).unwrap())
             },
         ]

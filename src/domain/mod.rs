@@ -13,6 +13,7 @@ pub mod geofence_pack;
 pub mod ids;
 pub mod json_reader;
 pub mod message;
+pub mod metadata;
 pub mod operating_hours;
 pub mod presence;
 pub mod record;

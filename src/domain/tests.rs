@@ -16,6 +16,7 @@ use super::{
     event::{EventTarget, EventType, OutsideEvent},
     geofence::Geofence,
     ids::{AppId, CauseId, DeviceId, ExternalId, GeofenceId, PushToken, SetName, SubjectId, Tag, UserId, WorkspaceId},
+    metadata::Metadata,
     presence::PresenceRules,
     record::{RECORD_SCHEMA, Record},
     time::{DurationMs, Timestamp},
@@ -57,7 +58,7 @@ fn places() -> Places {
             dwell_threshold: None,
             operating_hours: None,
             codes: vec![format!("code-{number}")],
-            metadata: serde_json::Map::new(),
+            metadata: Metadata::default(),
         })
     }))
 }

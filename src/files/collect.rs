@@ -132,7 +132,7 @@ impl<'a> Collector<'a> {
             brand: attributes.brand,
             beacons: attributes.beacons,
             codes: attributes.codes,
-            metadata: attributes.metadata,
+            metadata: attributes.metadata.into(),
         })
         .map_err(FileError::NotTaken)
     }

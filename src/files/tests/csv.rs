@@ -203,7 +203,7 @@ fn beacons_and_codes_are_checked() {
     assert_eq!(reading.geofences.len(), 1);
     let fence = &reading.geofences[0];
     assert_eq!((fence.beacons.len(), fence.codes.len()), (1, 2));
-    assert_eq!(fence.metadata["floor"], 2);
+    assert_eq!(fence.metadata.to_map()["floor"], 2);
     assert!(matches!(fence.shape, Shape::Circle { radius_m: 100.0, .. }));
     assert_snapshot!(findings(&reading), @r#"
     line 3: error beacons_invalid: the beacons can't be read (missing field `uuid` at line 1 column 20): `[{"type":"ibeacon"}]` — write a list like [{"type": "ibeacon", "uuid": "...", "major": 1, "minor": 2}]
@@ -325,7 +325,7 @@ fn a_column_may_hold_shapes() {
     line 3: warning overlap: this overlaps feature 1 in line 2, which has the same tag (1 more like it) — nothing to do, if that is meant: a customer may be in both, and a campaign for the tag sees two entries
     ");
     let reading = csv("id,lat,lon,shape\n1,1,2,round\n", &with_radius(100.0));
-    assert_eq!(reading.geofences[0].metadata["shape"], "round");
+    assert_eq!(reading.geofences[0].metadata.to_map()["shape"], "round");
 }
 
 #[test]

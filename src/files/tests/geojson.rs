@@ -80,7 +80,7 @@ fn the_id_is_the_propertys_or_the_features() {
     ]);
     let reading = geojson(&text, &with_radius(100.0));
     assert_eq!(ids(&reading), ["stands/a", "stands/12", "stands/f"]);
-    assert_eq!(reading.geofences[0].metadata["id"], "b");
+    assert_eq!(reading.geofences[0].metadata.to_map()["id"], "b");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn times_to_stay_and_hours_are_read() {
     let fence = &reading.geofences[0];
     assert_eq!(fence.dwell_threshold, Some(DurationMs::from_secs(600)));
     assert_eq!(fence.operating_hours, OperatingHours::parse("Sa 22:00-02:00").ok());
-    assert_eq!(fence.metadata["opening_hours"], "24/7");
+    assert_eq!(fence.metadata.to_map()["opening_hours"], "24/7");
     let properties = r#""radius": 100, "dwellThreshold": true"#;
     let reading = geojson(&collection(&[&feature("1", properties, POINT)]), &options());
     assert_snapshot!(findings(&reading), @"line 1: error dwell_threshold_invalid: this is no time to stay: `true` (at /features/0/properties/dwellThreshold) — write seconds such as 600 or an ISO 8601 duration such as PT10M, above zero and at most 7 days");

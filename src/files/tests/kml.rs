@@ -285,8 +285,8 @@ fn the_places_of_alaska_are_the_same_in_both_formats() {
     for (a, b) in csv.geofences.iter().zip(&kml.geofences) {
         assert_eq!((&a.id, &a.description), (&b.id, &b.description));
         assert_eq!(json!(a.shape), json!(b.shape));
-        for (name, value) in &b.metadata {
-            assert_eq!(a.metadata.get(name), Some(value), "{} {name}", a.id);
+        for (name, value) in &b.metadata.to_map() {
+            assert_eq!(a.metadata.to_map().get(name), Some(value), "{} {name}", a.id);
         }
     }
 }

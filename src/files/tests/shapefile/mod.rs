@@ -224,7 +224,7 @@ fn values_have_their_types_and_encodings() {
         );
         assert_eq!(geofence.id.external_id.to_string(), "7");
         let metadata = json!({"OPEN": true, "SINCE": "2026-01-31", "LAT": 1.5});
-        assert_eq!(Value::Object(geofence.metadata.clone()), metadata);
+        assert_eq!(Value::Object(geofence.metadata.to_map()), metadata);
         assert!(matches!(geofence.shape, Shape::Circle { radius_m, .. } if radius_m == 150.5));
         assert!(
             findings(&reading).contains("1 of 7 columns of the .dbf"),

@@ -95,7 +95,7 @@ fn the_taxi_zones_of_new_york_are_where_they_should_be() {
             .iter()
             .find(|geofence| geofence.id.external_id.to_string() == id)
             .unwrap();
-        assert_eq!(geofence.metadata["zone"], zone);
+        assert_eq!(geofence.metadata.to_map()["zone"], zone);
         let at = Position::new(latitude, longitude).unwrap();
         assert!(geofence.shape.contains(at), "{zone}");
         let inside = reading.geofences.iter().filter(|other| other.shape.contains(at));
