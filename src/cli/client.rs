@@ -77,7 +77,7 @@ impl Client {
 
     /// Makes a request, and again where the server says that it can't do it now.
     pub(crate) fn request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> anyhow::Result<Answer> {
-        self.again_when_busy(|| {
+        Self::again_when_busy(|| {
             let request = self.builder(method, path, kind).body(body);
             self.run(
                 request.with_context(|| format!("`{}{path}` is no URL", self.base))?,
@@ -95,7 +95,7 @@ impl Client {
         mut file: &File,
         bar: &ProgressBar,
     ) -> anyhow::Result<Answer> {
-        self.again_when_busy(|| {
+        Self::again_when_busy(|| {
             file.seek(SeekFrom::Start(0)).context("the file can't be read again")?;
             let length = file.metadata().context("the file's length is unknown")?.len();
             bar.set_position(0);
@@ -130,7 +130,7 @@ impl Client {
             .header("Content-Type", kind)
     }
 
-    fn again_when_busy(&self, mut ask: impl FnMut() -> anyhow::Result<Answer>) -> anyhow::Result<Answer> {
+    fn again_when_busy(mut ask: impl FnMut() -> anyhow::Result<Answer>) -> anyhow::Result<Answer> {
         for attempt in 1..TRIES_MAX {
             let answer = ask()?;
             if answer.status != 503 {

@@ -82,7 +82,7 @@ impl Catalogues {
             for summary in self.store.list_sets(&workspace).await? {
                 all.extend(self.load_version(&workspace, &summary.set, summary.version).await?);
             }
-            apply(self.store.load_edits(&workspace).await?, &mut all)?;
+            apply(&self.store.load_edits(&workspace).await?, &mut all)?;
             let places = pack(move || Places::build(all)).await?;
             let _changing = self.changing.lock().await;
             self.show_places(&workspace, places);
@@ -238,10 +238,10 @@ fn free_later(old: Arc<Places>) {
 }
 
 /// Lays stored edits on the content of the sets' versions.
-fn apply(edits: Vec<StoredEdit>, all: &mut Vec<Arc<Geofence>>) -> Result<(), StoreError> {
+fn apply(edits: &[StoredEdit], all: &mut Vec<Arc<Geofence>>) -> Result<(), StoreError> {
     let edited: HashSet<(&SetName, &GeofenceId)> = edits.iter().map(|edit| (&edit.set, &edit.id)).collect();
     all.retain(|geofence| !edited.contains(&(&geofence.set, &geofence.id)));
-    for StoredEdit { set, pack, .. } in &edits {
+    for StoredEdit { set, pack, .. } in edits {
         if let Some(pack) = pack {
             Unpacker::new(set.clone()).unpack(pack, |geofence| all.push(Arc::new(geofence)))?;
         }

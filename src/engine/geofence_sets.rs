@@ -146,7 +146,7 @@ impl Engine {
         let (send, mut parts) = mpsc::channel(PARTS_WAITING_MAX);
         let reading = tokio::task::spawn_blocking(move || {
             let parts = (!mode.dry_run).then_some(send);
-            read(file, format, &options, &places, parts)
+            read(file, format, &options, &places, parts.as_ref())
         });
         for number in 0.. {
             let Some(part) = parts.recv().await else { break };
@@ -231,11 +231,11 @@ fn read(
     format: Format,
     options: &ReadOptions,
     places: &Places,
-    parts: Option<mpsc::Sender<Vec<u8>>>,
+    parts: Option<&mpsc::Sender<Vec<u8>>>,
 ) -> Result<ReadFile, FileError> {
     let mut differ = Differ::new(places.of_set(&options.set));
     let (mut packer, mut content, mut tags) = (Packer::default(), Vec::new(), HashSet::<Tag>::new());
-    let send = |packer: &mut Packer| match &parts {
+    let send = |packer: &mut Packer| match parts {
         Some(parts) => parts.blocking_send(packer.take()).map_err(io::Error::other),
         None => Ok(()),
     };

@@ -193,7 +193,7 @@ async fn put(
     caller.require(Role::Marketer)?;
     let id = id_of(&path)?;
     let (body, _) = body::read_json::<Map<String, Value>>(&request, payload, SINGLE_BYTES_MAX).await?;
-    let (geofence, warnings) = single::read(id.clone(), body)?;
+    let (geofence, warnings) = single::read(&id, body)?;
     let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
     let put = to_its_end(async move { engine.put_geofence(&workspace, geofence).await }).await??;
     let catalogue = app.engine.catalogues.of(&caller.workspace);

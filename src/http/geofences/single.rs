@@ -17,7 +17,7 @@ use crate::{
 const ANSWERED_FIELDS: [&str; 2] = ["distance", "warnings"];
 
 /// Reads a body as the geofence of this identity, with what is remarkable about it.
-pub(super) fn read(id: GeofenceId, body: Map<String, Value>) -> Result<(Geofence, Vec<Finding>), Problem> {
+pub(super) fn read(id: &GeofenceId, body: Map<String, Value>) -> Result<(Geofence, Vec<Finding>), Problem> {
     let is_feature = body.get("type").is_some_and(|kind| kind == "Feature");
     let (mut properties, geometry) = if is_feature {
         from_feature(body)?
