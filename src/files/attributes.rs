@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     Finding, FindingCode, ReadOptions,
     finding::quote,
-    names::{FEATURE_ID_RANK, Field, Target},
+    names::{FEATURE_ID_RANK, Field, Target, plain},
 };
 use crate::domain::{
     checkin::BeaconId,
@@ -91,6 +91,34 @@ impl Values {
         self.add("", &Target::Field(Field::ExternalId, FEATURE_ID_RANK), value);
     }
 
+    /// Makes the value of this name the external id, before all others.
+    fn choose_id(&mut self, wanted: &str) -> Result<(), Finding> {
+        let is_wanted = |name: &str| plain(name) == plain(wanted);
+        let of_field = self.fields.iter().find(|entry| is_wanted(&entry.name));
+        let chosen = match of_field {
+            Some(entry) => Some((entry.name.clone(), entry.value.clone())),
+            None => {
+                let key = self.metadata.keys().find(|key| is_wanted(key)).cloned();
+                key.and_then(|key| self.metadata.remove_entry(&key))
+            }
+        };
+        let (name, value) = chosen.ok_or_else(|| {
+            Finding::error(
+                FindingCode::IdMissing,
+                format!("there is no {}, which was named as the id", quote(wanted)),
+                "give every place one, or choose another column or property",
+            )
+        })?;
+        let entry = Entry {
+            field: Field::ExternalId,
+            rank: 0,
+            name,
+            value,
+        };
+        self.fields.insert(0, entry);
+        Ok(())
+    }
+
     /// Takes out the best value of a field; values under lesser names go to the metadata.
     pub(super) fn take(&mut self, field: Field) -> Option<Found> {
         let (mut entries, others): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.fields)
@@ -137,6 +165,9 @@ pub(super) struct Attributes {
 impl Attributes {
     /// Reads all fields that are left in `values`. The first wrong one is returned.
     pub(super) fn read(mut values: Values, options: &ReadOptions) -> Result<Self, Finding> {
+        if let Some(wanted) = &options.id_field {
+            values.choose_id(wanted)?;
+        }
         let id = values.take(Field::ExternalId);
         let tag = values.take(Field::Tag);
         let description = values.take(Field::Description).and_then(|found| text_of(&found.value));

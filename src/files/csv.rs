@@ -12,7 +12,7 @@ use super::{
     finding::{SWAPPED_HINT, quote},
     geometry::{Drawn, is_too_precise, shape},
     lines::Numbered,
-    names::{Field, Target},
+    names::{Field, Target, plain},
     text, wkt,
 };
 use crate::geo::{Position, PositionError, Shape};
@@ -44,7 +44,7 @@ pub(super) fn read(input: impl BufRead + Seek, options: &ReadOptions, take: Take
         .from_reader(Numbered::new(Cursor::new(head).chain(text), row_bytes_max as u64));
     let mut row = ::csv::StringRecord::new();
     let mut table = match &options.columns {
-        Some(columns) => Some(Table::new(columns.clone(), delimiter, 1)?),
+        Some(columns) => Some(Table::new(columns.clone(), delimiter, 1, options)?),
         None => None,
     };
     loop {
@@ -65,7 +65,7 @@ pub(super) fn read(input: impl BufRead + Seek, options: &ReadOptions, take: Take
             continue;
         }
         let Some(table) = &table else {
-            table = Some(Table::of_header(&row, delimiter, line)?);
+            table = Some(Table::of_header(&row, delimiter, line, options)?);
             continue;
         };
         let place = Place {
@@ -103,7 +103,12 @@ struct Table {
 
 impl Table {
     /// Takes the first row, unless it is data.
-    fn of_header(row: &::csv::StringRecord, delimiter: u8, line: u64) -> Result<Self, FileError> {
+    fn of_header(
+        row: &::csv::StringRecord,
+        delimiter: u8,
+        line: u64,
+        options: &ReadOptions,
+    ) -> Result<Self, FileError> {
         let header: Vec<String> = row.iter().map(|name| name.trim().to_owned()).collect();
         let is_known = |name: &String| matches!(Target::of(name), Target::Field(..));
         let is_number = |field: &String| number(field, delimiter).is_some();
@@ -111,10 +116,10 @@ impl Table {
             let found = header.iter().map(|field| quote(field)).collect();
             return Err(FileError::HeaderMissing { line, found });
         }
-        Self::new(header, delimiter, line)
+        Self::new(header, delimiter, line, options)
     }
 
-    fn new(header: Vec<String>, delimiter: u8, line: u64) -> Result<Self, FileError> {
+    fn new(header: Vec<String>, delimiter: u8, line: u64, options: &ReadOptions) -> Result<Self, FileError> {
         let mut targets: Vec<Target> = header.iter().map(|name| Target::of(name)).collect();
         let has = |wanted| {
             targets
@@ -124,8 +129,12 @@ impl Table {
         let (has_latitude, has_longitude) = (has(Field::Latitude), has(Field::Longitude));
         let is_drawn = has(Field::Geometry) && !(has_latitude && has_longitude);
         let mut missing = Vec::new();
-        if !has(Field::ExternalId) && !has(Field::Description) {
-            missing.push("`externalId` (or `id`)".to_owned());
+        match &options.id_field {
+            Some(wanted) if !header.iter().any(|name| plain(name) == plain(wanted)) => missing.push(quote(wanted)),
+            None if !has(Field::ExternalId) && !has(Field::Description) => {
+                missing.push("`externalId` (or `id`)".to_owned());
+            }
+            _ => {}
         }
         if !has_latitude && !is_drawn {
             missing.push("`latitude`".to_owned());

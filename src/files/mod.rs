@@ -79,6 +79,8 @@ pub struct ReadOptions {
     pub set: SetName,
     /// Tag of geofences that name none; else the set's name stands for it.
     pub default_tag: Option<Tag>,
+    /// The column or property whose value is the external id; else the usual names are looked for.
+    pub id_field: Option<String>,
     /// Radius in metres of points that name none.
     pub default_radius_m: Option<f64>,
     /// The columns' names, for a CSV file without a first line that names them.
@@ -93,6 +95,7 @@ impl ReadOptions {
         Self {
             set,
             default_tag: None,
+            id_field: None,
             default_radius_m: None,
             columns: None,
             limits: Limits::default(),

@@ -44,6 +44,7 @@ struct UploadQuery {
     tag: Option<String>,
     radius: Option<String>,
     columns: Option<String>,
+    id: Option<String>,
     dry_run: Option<bool>,
     allow_partial: Option<bool>,
 }
@@ -73,6 +74,7 @@ async fn put(
     let options = ReadOptions {
         default_tag: parameter("tag", wanted.tag.as_deref(), Tag::new)?,
         default_radius_m: parameter("radius", wanted.radius.as_deref(), str::parse::<f64>)?,
+        id_field: wanted.id,
         columns: wanted.columns.as_deref().map(columns),
         limits: Limits {
             bytes_max: app.limits.file_bytes_max,

@@ -30,6 +30,7 @@ fn read(file: &Path, options: &ReadingOptions) -> anyhow::Result<Reading> {
     let read_options = ReadOptions {
         default_tag: options.tag.as_deref().map(Tag::new).transpose().context("--tag")?,
         default_radius_m: options.radius,
+        id_field: options.id.clone(),
         columns: options.columns.clone(),
         ..ReadOptions::new(set_of(file)?)
     };

@@ -55,6 +55,7 @@ impl Import {
         ];
         query.extend(self.reading.tag.as_deref().map(|tag| format!("tag={}", escape(tag))));
         query.extend(self.reading.radius.map(|radius| format!("radius={radius}")));
+        query.extend(self.reading.id.as_deref().map(|name| format!("id={}", escape(name))));
         let columns = self.reading.columns.as_ref().map(|names| names.join(","));
         query.extend(columns.map(|names| format!("columns={}", escape(&names))));
         let path = format!("/v1/geofence-sets/{}?{}", escape(set.as_str()), query.join("&"));

@@ -58,6 +58,9 @@ pub(crate) struct ReadingOptions {
     /// Radius in metres of points that have none
     #[arg(long)]
     radius: Option<f64>,
+    /// Column or property that is the id [default: `externalId`, `id` and other usual names]
+    #[arg(long, value_name = "NAME")]
+    id: Option<String>,
     /// Names of all columns of a CSV file whose first line doesn't name them: `id,name,,latitude,longitude`
     #[arg(long, value_delimiter = ',')]
     columns: Option<Vec<String>>,

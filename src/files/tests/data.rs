@@ -85,6 +85,23 @@ fn files_come_to_what_is_known_of_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_owner_says_what_the_id_is() {
+    for (name, id, expected) in [
+        ("us_zip_dc.geojson", "ZCTA5CE10", (53, 53, 0)),
+        ("us_zip_dc.geojson", "zip", (53, 0, 53)),
+        ("nyc_taxi_zones_shapefile.zip", "objectid", (263, 263, 0)),
+    ] {
+        let options = ReadOptions {
+            id_field: Some(id.to_owned()),
+            ..with_radius(100.0)
+        };
+        if let Some(reading) = upload(name, &options) {
+            assert_eq!(counts(&reading), expected, "{name} {}", findings(&reading));
+        }
+    }
+}
+
 /// The warnings and notes of a file.
 fn remarks(name: &str, radius_m: f64) -> Option<String> {
     let reading = upload(name, &with_radius(radius_m))?;
