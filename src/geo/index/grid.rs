@@ -70,10 +70,11 @@ impl Bounds {
 
     /// The box of a ball of that radius in units, cut to the Earth.
     pub(super) fn of_ball(center: Grid, radius: f64) -> Self {
+        // Rounding towards zero moves a side by less than one, and costs no call.
         let to = |value: f64| value.clamp(-COORDINATE_MAX, COORDINATE_MAX) as i32;
         Self {
-            min: center.map(|middle| to((f64::from(middle) - radius).floor())),
-            max: center.map(|middle| to((f64::from(middle) + radius).ceil())),
+            min: center.map(|middle| to(f64::from(middle) - radius) - 1),
+            max: center.map(|middle| to(f64::from(middle) + radius) + 1),
         }
     }
 
@@ -105,8 +106,9 @@ pub(super) fn place_on_curve(point: Grid, radius_m: f64) -> u64 {
     } else {
         (4 + u64::from(z > 0.0), [z, x, y])
     };
-    let side = f64::from(1_u32 << FACE_BITS);
-    let cell = |across: f64| ((f64::midpoint(across / along.abs(), 1.0) * side) as u32).min((1 << FACE_BITS) - 1);
+    let half = f64::from(1_u32 << FACE_BITS) / 2.0;
+    let scale = half / along.abs();
+    let cell = |across: f64| ((across * scale + half) as u32).min((1 << FACE_BITS) - 1);
     let size = [10_000.0, 100_000.0, 1_000_000.0]
         .iter()
         .filter(|limit| radius_m > **limit)

@@ -42,14 +42,14 @@ pub(super) struct Raster {
     cells: Box<[u64]>,
 }
 
-/// Binary logarithm of the cells a side: a picture of at most 4 bytes a vertex for large ones, half a byte where it
+/// Binary logarithm of the cells a side: a picture of at most 5 bytes a vertex, 2 for large ones, less where it
 /// counts, and of one cache line or four for small ones.
 fn level_for(vertices: usize) -> Option<u8> {
     match vertices {
         0..=10 => None,
-        11..=23 => Some(4),
-        24..=255 => Some(5),
-        256..=1023 => Some(6),
+        11..=47 => Some(4),
+        48..=511 => Some(5),
+        512..=2047 => Some(6),
         _ => Some(7),
     }
 }
