@@ -207,7 +207,10 @@ fn prove(around: Position, reach_m: f64, seed: u64) {
     let (mut inside, mut unclear) = (0, 0);
     for (number, at) in points.iter().enumerate() {
         index.containing(*at, &mut found);
-        assert_eq!(found, hits.of(number));
+        found.sort_unstable();
+        let mut together = hits.of(number).to_vec();
+        together.sort_unstable();
+        assert_eq!(found, together);
         for ((id, fence), (center, reach_m)) in (0_u32..).zip(&fences).zip(&circles) {
             // Most are far off, and their oracles are slow.
             let squared: f64 = on_sphere(*at).iter().zip(center).map(|(a, b)| (a - b).powi(2)).sum();

@@ -94,7 +94,6 @@ impl Peer {
             .locate_in_envelope_intersecting(AABB::from_point([x, y]))
             .filter(|entry| entry.contains(point));
         found.extend(inside.map(|entry| entry.id));
-        found.sort_unstable();
     }
 
     /// In degrees, which is not the nearest on the ground.

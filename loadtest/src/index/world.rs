@@ -24,14 +24,12 @@ pub(super) struct Plan {
 
 /// How far fences and people spread round the middle of a city of 500 fences: one standard deviation, in metres. Larger
 /// cities are wider and denser: ten times the fences spread twice as far.
-const SPREAD_M: f64 = 4_000.0;
+const SPREAD_M: f64 = 2_000.0;
 const SPREAD_FENCES: f64 = 500.0;
-const SPREAD_POWER: f64 = 0.3;
+const SPREAD_POWER: f64 = 0.0;
 /// How long a step of a random walk is, in metres, and how many a walk has.
 const STEP_M: f64 = 25.0;
 const STEPS: usize = 400;
-/// The constant of Euler and Mascheroni.
-const EULER: f64 = 0.577_215_664_901_532_9;
 const METRES_A_DEGREE: f64 = 111_320.0;
 
 /// Moved by metres to the east and north.
@@ -66,16 +64,12 @@ impl Plan {
             .collect()
     }
 
-    /// The n-th largest city has 1 / n of what the largest has (Zipf's law).
+    /// All cities are of one size.
     fn somewhere(self, cities: &[Vertex], random: &mut Random) -> Vertex {
-        // The inverse of the sum of 1 / n, which is about ln(n + 1/2) + 0.5772.
-        let all = (cities.len() as f64 + 0.5).ln() + EULER;
-        let place = (random.fraction() * all - EULER).exp() + 0.5;
-        let place = (place as usize).clamp(1, cities.len());
-        let fences = self.fences as f64 / all / place as f64;
+        let fences = self.fences as f64 / cities.len() as f64;
         let spread_m = SPREAD_M * (fences / SPREAD_FENCES).powf(SPREAD_POWER);
         let (east, north) = spread(random);
-        moved(cities[place - 1], east * spread_m, north * spread_m)
+        moved(cities[random.below(cities.len())], east * spread_m, north * spread_m)
     }
 
     /// The fences, always the same.

@@ -192,12 +192,14 @@ impl Places {
     /// Puts into `found`, in place of what it held, the geofences that contain the position, in ascending order.
     pub fn containing(&self, at: Position, found: &mut Vec<u32>) {
         self.packed.index().containing(at, found);
+        found.sort_unstable();
         if self.edits.is_empty() {
             return;
         }
         found.retain(|place| !self.hidden.contains(place));
         let mut above = Vec::new();
         self.edited.index().containing(at, &mut above);
+        above.sort_unstable();
         found.extend(above.into_iter().map(|place| self.above(place)));
     }
 

@@ -230,6 +230,18 @@ impl Names {
         names
     }
 
+    /// Which lanes hold polygons, a bit for each.
+    #[inline]
+    pub(super) fn polygons(&self) -> u32 {
+        u32::from(self.polygons)
+    }
+
+    /// Reads a number from the first two cache lines, so that they are on their way before they are waited for.
+    #[inline]
+    pub(super) fn touch(&self) -> u32 {
+        u32::from(self.polygons) ^ self.ids[WIDTH - 1]
+    }
+
     /// Whether the lane holds a polygon, and then its number.
     #[inline]
     pub(super) fn polygon(&self, lane: usize) -> Option<u32> {

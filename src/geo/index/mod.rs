@@ -18,7 +18,7 @@ use std::sync::Arc;
 use leaf::{Leaf, Names};
 use node::{Node, WIDTH};
 
-use super::{Polygons, Position, Shape};
+use super::{Polygons, Position, Shape, polygons::Raster};
 pub use area::LonLatBox;
 pub use search::Hits;
 
@@ -33,6 +33,8 @@ pub struct GeofenceIndex {
     /// The exact centres of the enclosing circles, in the order of the leaves.
     places: Vec<Position>,
     polygons: Vec<Arc<Polygons>>,
+    /// A copy of each polygon's raster, so that a look at it is not a walk through the memory.
+    rasters: Vec<Raster>,
     odd_radii_m: Vec<f64>,
 }
 
@@ -65,10 +67,11 @@ impl GeofenceIndex {
             + self.names.capacity() * size_of::<Names>()
             + self.places.capacity() * size_of::<Position>()
             + self.polygons.capacity() * size_of::<Arc<Polygons>>()
+            + self.rasters.capacity() * size_of::<Raster>()
             + self.odd_radii_m.capacity() * size_of::<f64>()
     }
 
-    /// Puts into `found`, in place of what it held, the shapes that contain the position, in ascending order.
+    /// Puts into `found`, in place of what it held, the shapes that contain the position, in an order of its own.
     pub fn containing(&self, at: Position, found: &mut Vec<u32>) {
         self.find_one(at, found);
     }

@@ -29,6 +29,7 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
         levels: Vec::new(),
         places: Vec::with_capacity(order.len()),
         polygons: Vec::new(),
+        rasters: Vec::new(),
         odd_radii_m: Vec::new(),
     };
     let mut children = Vec::with_capacity(index.leaves.capacity());
@@ -53,7 +54,10 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             let shape = &shapes[id as usize];
             index.places.push(position);
             match shape {
-                Shape::Polygons(polygons) => index.polygons.push(Arc::clone(polygons)),
+                Shape::Polygons(polygons) => {
+                    index.polygons.push(Arc::clone(polygons));
+                    index.rasters.push(polygons.raster().clone());
+                }
                 Shape::Circle { .. } if is_odd(radius_m) => index.odd_radii_m.push(radius_m),
                 Shape::Circle { .. } => {}
             }
@@ -76,6 +80,7 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     }
     index.odd_radii_m.shrink_to_fit();
     index.polygons.shrink_to_fit();
+    index.rasters.shrink_to_fit();
     while children.len() > ROOTS_MAX {
         index.levels.push(children.chunks(WIDTH).map(Node::new).collect());
         children = children

@@ -24,8 +24,7 @@ struct Scratch {
     open: Vec<Open>,
     next: Vec<Open>,
     points: Vec<Grid>,
-    /// Whether a ball that was found is in doubt.
-    maybe: Vec<bool>,
+    held: Vec<Held>,
     sure: Vec<Open>,
     polygons: Vec<Candidate>,
 }
@@ -34,6 +33,15 @@ struct Scratch {
 struct Open {
     point: u32,
     number: u32,
+}
+
+/// What one leaf said of a point.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    point: u32,
+    leaf: u32,
+    maybe: u32,
+    surely: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +59,7 @@ const TOGETHER: usize = 64;
 const CACHED_NODES: usize = 2_048;
 
 impl Hits {
-    /// The shapes that contain the batch's `point`-th position, in ascending order; none for a point that isn't there.
+    /// The shapes that contain the batch's `point`-th position, in an order of its own; none for a point that isn't there.
     pub fn of(&self, point: usize) -> &[u32] {
         let Some(end) = self.ends.get(point) else {
             return &[];
@@ -91,13 +99,19 @@ impl GeofenceIndex {
         for open in start..end {
             let number = found[open] as usize;
             let (maybe, surely) = self.leaves[number].holding(point);
-            for lane in bits(maybe) {
-                let is_sure = surely >> lane & 1 != 0;
+            if maybe == 0 {
+                continue;
+            }
+            let names = &self.names[number];
+            let sure_circles = surely & !names.polygons();
+            for lane in bits(sure_circles) {
+                found.push(names.ids[lane as usize]);
+            }
+            for lane in bits(maybe & !sure_circles) {
                 let lane = lane as usize;
-                let names = &self.names[number];
                 let contains = match names.polygon(lane) {
-                    Some(polygon) => self.polygons[polygon as usize].contains(at),
-                    None => is_sure || self.circle_contains(number, lane, point, at),
+                    Some(polygon) => self.polygon_contains(polygon, at),
+                    None => self.circle_contains(number, lane, point, at),
                 };
                 if contains {
                     found.push(names.ids[lane]);
@@ -105,7 +119,12 @@ impl GeofenceIndex {
             }
         }
         found.drain(..end);
-        found.sort_unstable();
+    }
+
+    #[inline]
+    fn polygon_contains(&self, polygon: u32, at: Position) -> bool {
+        let glance = self.rasters[polygon as usize].glance(at);
+        glance.unwrap_or_else(|| self.polygons[polygon as usize].contains(at))
     }
 
     fn circle_contains(&self, number: usize, lane: usize, point: Grid, at: Position) -> bool {
@@ -131,7 +150,7 @@ impl GeofenceIndex {
             open,
             next,
             points,
-            maybe,
+            held,
             sure,
             polygons,
         } = &mut hits.scratch;
@@ -164,47 +183,54 @@ impl GeofenceIndex {
             .iter()
             .fold(0, |all, open| all ^ self.leaves[open.number as usize].touch());
         black_box(touched);
-        next.clear();
-        maybe.clear();
+        held.clear();
         for Open { point, number } in open.iter().copied() {
-            let (may, surely) = self.leaves[number as usize].holding(points[point as usize]);
-            for lane in bits(may) {
-                next.push(Open {
+            let (maybe, surely) = self.leaves[number as usize].holding(points[point as usize]);
+            if maybe != 0 {
+                held.push(Held {
                     point,
-                    number: number * WIDTH as u32 + lane,
+                    leaf: number,
+                    maybe,
+                    surely,
                 });
-                maybe.push(surely >> lane & 1 == 0);
             }
         }
-        let name = |open: &Open| &self.names[open.number as usize / WIDTH];
-        let touched = next
+        let touched = held
             .iter()
-            .fold(0, |all, open| all ^ name(open).ids[open.number as usize % WIDTH]);
+            .fold(0, |all, held| all ^ self.names[held.leaf as usize].touch());
         black_box(touched);
         sure.clear();
         polygons.clear();
-        for (open, is_unclear) in next.iter().zip(&*maybe) {
-            let (point, number, lane) = (open.point, open.number as usize / WIDTH, open.number as usize % WIDTH);
-            let names = name(open);
-            let id = names.ids[lane];
-            if let Some(polygon) = names.polygon(lane) {
-                polygons.push(Candidate {
-                    point,
-                    id,
-                    polygon,
-                    contains: None,
-                });
-            } else if !is_unclear || self.circle_contains(number, lane, points[point as usize], at[point as usize]) {
-                sure.push(Open { point, number: id });
+        for &Held {
+            point,
+            leaf,
+            maybe,
+            surely,
+        } in &*held
+        {
+            let names = &self.names[leaf as usize];
+            let sure_circles = surely & !names.polygons();
+            sure.extend(bits(sure_circles).map(|lane| Open {
+                point,
+                number: names.ids[lane as usize],
+            }));
+            for lane in bits(maybe & !sure_circles) {
+                let lane = lane as usize;
+                let id = names.ids[lane];
+                if let Some(polygon) = names.polygon(lane) {
+                    polygons.push(Candidate {
+                        point,
+                        id,
+                        polygon,
+                        contains: None,
+                    });
+                } else if self.circle_contains(leaf as usize, lane, points[point as usize], at[point as usize]) {
+                    sure.push(Open { point, number: id });
+                }
             }
         }
-        let touched = polygons.iter().fold(0, |all, candidate| {
-            all ^ self.polygons[candidate.polygon as usize].touch()
-        });
-        black_box(touched);
         for candidate in &mut *polygons {
-            let polygons = &self.polygons[candidate.polygon as usize];
-            candidate.contains = polygons.glance(at[candidate.point as usize]);
+            candidate.contains = self.rasters[candidate.polygon as usize].glance(at[candidate.point as usize]);
         }
         polygons.retain(|candidate| {
             candidate
@@ -213,14 +239,12 @@ impl GeofenceIndex {
         });
         let (mut sure, mut polygons) = (sure.iter().peekable(), polygons.iter().peekable());
         for point in 0..at.len() as u32 {
-            let start = hits.ids.len();
             while let Some(hit) = sure.next_if(|hit| hit.point == point) {
                 hits.ids.push(hit.number);
             }
             while let Some(hit) = polygons.next_if(|hit| hit.point == point) {
                 hits.ids.push(hit.id);
             }
-            hits.ids[start..].sort_unstable();
             hits.ends.push(hits.ids.len() as u32);
         }
     }

@@ -11,7 +11,8 @@ mod rings;
 mod stripes;
 
 use distance::{Boxes, Seam};
-use raster::{Cell, Raster};
+use raster::Cell;
+pub(super) use raster::Raster;
 use rings::Rings;
 pub(super) use rings::{Side, area_doubled, crossings};
 use stripes::Stripes;
@@ -123,16 +124,16 @@ impl Polygons {
             })
         });
         let mut polygons = Self {
-            raster: Raster::new(bounds, is_shifted),
+            raster: Raster::empty(bounds, is_shifted),
             rings,
             lookup,
             center,
             radius_m,
             cut,
         };
-        let mut raster = polygons.raster.clone();
-        raster.fill(&polygons.rings, |point| polygons.contains_exactly(point));
-        polygons.raster = raster;
+        polygons.raster = polygons
+            .raster
+            .drawn(&polygons.rings, |point| polygons.contains_exactly(point));
         polygons
     }
 
@@ -179,24 +180,9 @@ impl Polygons {
         self.contains_on_plane([longitude, latitude])
     }
 
-    /// The same as far as one look at the raster can tell.
-    #[inline]
-    pub(super) fn glance(&self, point: Position) -> Option<bool> {
-        let Position { latitude, longitude } = point;
-        if latitude.abs() == 90.0 || longitude.abs() == 180.0 {
-            return None;
-        }
-        match self.raster.at([longitude, latitude]) {
-            Cell::Inside => Some(true),
-            Cell::Outside => Some(false),
-            Cell::Mixed => None,
-        }
-    }
-
-    /// Reads what a glance begins with, so that it is on its way before it is waited for.
-    #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        self.raster.touch()
+    /// What tells most points by one look.
+    pub(super) fn raster(&self) -> &Raster {
+        &self.raster
     }
 
     fn contains_on_plane(&self, point: Vertex) -> bool {

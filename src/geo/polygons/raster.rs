@@ -1,7 +1,9 @@
 //! A small picture of the polygons: cells that are inside, outside, or met by an edge.
 
+use std::sync::Arc;
+
 use super::rings::Rings;
-use crate::geo::unwrap::Vertex;
+use crate::geo::{Position, unwrap::Vertex};
 
 /// A box in degrees. Where polygons lie on both sides of the antimeridian, the east goes on beyond 180.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,12 +28,12 @@ const MARGIN_CELLS: f64 = 1e-9;
 /// What shifting a longitude by 360 may add to it, in degrees.
 const SHIFT_DEGREES: f64 = 2e-13;
 
-/// A square of 16 to 128 cells a side over the bounds, two bits a cell; nothing for polygons of few vertices.
+/// Where the cells lie: a square of 16 to 128 cells a side over the bounds; none for polygons of few vertices.
 ///
 /// The cell of a point is found by two functions that never fall as the point moves east or north, so rounding cannot
 /// bring a point into a cell that an edge which it lies on has not been entered for.
-#[derive(Debug, Clone)]
-pub(super) struct Raster {
+#[derive(Debug, Clone, Copy)]
+struct Frame {
     bounds: Bounds,
     /// Whether western longitudes are moved by 360 degrees.
     is_shifted: bool,
@@ -39,36 +41,86 @@ pub(super) struct Raster {
     level: u8,
     columns_per_degree: f64,
     rows_per_degree: f64,
-    cells: Box<[u64]>,
+}
+
+/// The picture, two bits a cell. Cheap to copy: who looks at many polygons keeps a copy at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Raster {
+    frame: Frame,
+    cells: Arc<[u64]>,
+}
+
+/// A picture in the making.
+struct Drawing {
+    frame: Frame,
+    cells: Vec<u64>,
 }
 
 /// Binary logarithm of the cells a side: a picture of at most 5 bytes a vertex, 2 for large ones, less where it
 /// counts, and of one cache line or four for small ones.
 fn level_for(vertices: usize) -> Option<u8> {
     match vertices {
-        0..=10 => None,
-        11..=47 => Some(4),
-        48..=511 => Some(5),
-        512..=2047 => Some(6),
+        0..=6 => None,
+        7..=15 => Some(4),
+        16..=47 => Some(5),
+        48..=1023 => Some(6),
         _ => Some(7),
     }
 }
 
 impl Raster {
-    /// An empty one; `fill` follows when the rings can be asked for single points.
-    pub(super) fn new(bounds: Bounds, is_shifted: bool) -> Self {
+    /// One that says nothing but what is out of bounds.
+    pub(super) fn empty(bounds: Bounds, is_shifted: bool) -> Self {
         Self {
-            bounds,
-            is_shifted,
-            level: 0,
-            columns_per_degree: 0.0,
-            rows_per_degree: 0.0,
-            cells: Box::default(),
+            frame: Frame {
+                bounds,
+                is_shifted,
+                level: 0,
+                columns_per_degree: 0.0,
+                rows_per_degree: 0.0,
+            },
+            cells: Arc::default(),
+        }
+    }
+
+    /// The picture of the rings within the same bounds. `contains` tells for a point of the plane whether it is inside.
+    pub(super) fn drawn(&self, rings: &Rings, contains: impl Fn(Vertex) -> bool) -> Self {
+        let mut frame = self.frame;
+        let Some(level) = level_for(rings.vertices().len()) else {
+            return self.clone();
+        };
+        frame.level = level;
+        let Bounds {
+            west,
+            east,
+            south,
+            north,
+        } = frame.bounds;
+        let side = frame.side() as f64;
+        let per_degree = |degrees: f64| {
+            let cells = side / degrees;
+            if cells.is_finite() { cells } else { 0.0 }
+        };
+        frame.columns_per_degree = per_degree(east - west);
+        frame.rows_per_degree = per_degree(north - south);
+        let mut drawing = Drawing {
+            frame,
+            cells: vec![0; frame.side() * frame.side() / 32],
+        };
+        for (ring, _) in rings.iter() {
+            for edge in ring.windows(2) {
+                drawing.draw(edge[0], edge[1]);
+            }
+        }
+        drawing.colour(contains);
+        Self {
+            frame,
+            cells: drawing.cells.into(),
         }
     }
 
     pub(super) fn bounds(&self) -> Bounds {
-        self.bounds
+        self.frame.bounds
     }
 
     /// Bytes on the heap.
@@ -76,31 +128,54 @@ impl Raster {
         size_of_val(&*self.cells)
     }
 
-    /// Reads a number of the header.
+    /// What is known about a position; nothing at a pole or on the antimeridian, which are in several places.
     #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        self.bounds.west.to_bits() ^ self.rows_per_degree.to_bits()
+    pub(crate) fn glance(&self, at: Position) -> Option<bool> {
+        if at.latitude.abs() == 90.0 || at.longitude.abs() == 180.0 {
+            return None;
+        }
+        match self.at([at.longitude, at.latitude]) {
+            Cell::Inside => Some(true),
+            Cell::Outside => Some(false),
+            Cell::Mixed => None,
+        }
     }
 
     /// What is known about a point of the plane.
     #[inline]
     pub(super) fn at(&self, [x, y]: Vertex) -> Cell {
-        let Bounds {
-            west,
-            east,
-            south,
-            north,
-        } = self.bounds;
-        let x = self.shifted(x);
+        let Frame {
+            bounds:
+                Bounds {
+                    west,
+                    east,
+                    south,
+                    north,
+                },
+            ..
+        } = self.frame;
+        let x = self.frame.shifted(x);
         if !(west <= x && x <= east && south <= y && y <= north) {
             return Cell::Outside;
         }
         if self.cells.is_empty() {
             return Cell::Mixed;
         }
-        self.cell(self.column(x), self.row(y))
+        cell(&self.cells, self.frame.bit(self.frame.column(x), self.frame.row(y)))
     }
+}
 
+/// The cell whose two bits begin there.
+#[inline]
+fn cell(cells: &[u64], bit: usize) -> Cell {
+    match cells[bit / 64] >> (bit % 64) & 3 {
+        0 => Cell::Outside,
+        1 => Cell::Inside,
+        _ => Cell::Mixed,
+    }
+}
+
+impl Frame {
     fn shifted(&self, x: f64) -> f64 {
         if self.is_shifted && x < 0.0 { x + 360.0 } else { x }
     }
@@ -117,61 +192,34 @@ impl Raster {
         (((y - self.bounds.south) * self.rows_per_degree) as usize).min(self.side() - 1)
     }
 
+    fn bit(&self, column: usize, row: usize) -> usize {
+        ((row << self.level) + column) * 2
+    }
+}
+
+impl Drawing {
     fn cell(&self, column: usize, row: usize) -> Cell {
-        let bit = ((row << self.level) + column) * 2;
-        match self.cells[bit / 64] >> (bit % 64) & 3 {
-            0 => Cell::Outside,
-            1 => Cell::Inside,
-            _ => Cell::Mixed,
-        }
+        cell(&self.cells, self.frame.bit(column, row))
     }
 
     fn set(&mut self, column: usize, row: usize, cell: Cell) {
-        let bit = ((row << self.level) + column) * 2;
+        let bit = self.frame.bit(column, row);
         let word = &mut self.cells[bit / 64];
         *word = *word & !(3 << (bit % 64)) | (cell as u64) << (bit % 64);
     }
 
-    /// Draws the rings. `contains` tells for a point of the plane whether it is inside.
-    pub(super) fn fill(&mut self, rings: &Rings, contains: impl Fn(Vertex) -> bool) {
-        let Some(level) = level_for(rings.vertices().len()) else {
-            return;
-        };
-        self.level = level;
-        let Bounds {
-            west,
-            east,
-            south,
-            north,
-        } = self.bounds;
-        let side = self.side() as f64;
-        let per_degree = |degrees: f64| {
-            let cells = side / degrees;
-            if cells.is_finite() { cells } else { 0.0 }
-        };
-        self.columns_per_degree = per_degree(east - west);
-        self.rows_per_degree = per_degree(north - south);
-        self.cells = vec![0; self.side() * self.side() / 32].into_boxed_slice();
-        for (ring, _) in rings.iter() {
-            for edge in ring.windows(2) {
-                self.draw(edge[0], edge[1]);
-            }
-        }
-        self.colour(contains);
-    }
-
     /// Marks every cell that the edge may pass through.
     fn draw(&mut self, a: Vertex, b: Vertex) {
-        let last = (self.side() - 1) as f64;
+        let last = (self.frame.side() - 1) as f64;
         let to_cells = |[x, y]: Vertex| {
-            let u = (self.shifted(x) - self.bounds.west) * self.columns_per_degree;
-            let v = (y - self.bounds.south) * self.rows_per_degree;
+            let u = (self.frame.shifted(x) - self.frame.bounds.west) * self.frame.columns_per_degree;
+            let v = (y - self.frame.bounds.south) * self.frame.rows_per_degree;
             [u, v]
         };
         let (a, b) = (to_cells(a), to_cells(b));
         let (south, north) = if a[1] <= b[1] { (a, b) } else { (b, a) };
         let (u_min, u_max) = (a[0].min(b[0]), a[0].max(b[0]));
-        let margin = MARGIN_CELLS + SHIFT_DEGREES * self.columns_per_degree;
+        let margin = MARGIN_CELLS + SHIFT_DEGREES * self.frame.columns_per_degree;
         let first_row = (south[1] - MARGIN_CELLS).clamp(0.0, last) as usize;
         let last_row = (north[1] + MARGIN_CELLS).clamp(0.0, last) as usize;
         let slope = (north[0] - south[0]) / (north[1] - south[1]);
@@ -193,8 +241,8 @@ impl Raster {
 
     /// Tells inside from outside in all cells that no edge meets; neighbours among these are alike.
     fn colour(&mut self, contains: impl Fn(Vertex) -> bool) {
-        for row in 0..self.side() {
-            for column in 0..self.side() {
+        for row in 0..self.frame.side() {
+            for column in 0..self.frame.side() {
                 if self.cell(column, row) == Cell::Mixed {
                     continue;
                 }
@@ -209,9 +257,9 @@ impl Raster {
     }
 
     fn ask(&self, column: usize, row: usize, contains: impl Fn(Vertex) -> bool) -> Cell {
-        let x = self.bounds.west + (column as f64 + 0.5) / self.columns_per_degree;
-        let y = self.bounds.south + (row as f64 + 0.5) / self.rows_per_degree;
-        let is_middle = x.is_finite() && y.is_finite() && self.column(x) == column && self.row(y) == row;
+        let x = self.frame.bounds.west + (column as f64 + 0.5) / self.frame.columns_per_degree;
+        let y = self.frame.bounds.south + (row as f64 + 0.5) / self.frame.rows_per_degree;
+        let is_middle = x.is_finite() && y.is_finite() && self.frame.column(x) == column && self.frame.row(y) == row;
         if !is_middle {
             return Cell::Mixed;
         }

@@ -38,6 +38,7 @@ proptest! {
         let mut found = vec![77];
         for point in probes(&shapes, &points) {
             index.containing(point, &mut found);
+            found.sort_unstable();
             let expected: Vec<u32> = (0_u32..).zip(&shapes).filter(|(_, shape)| shape.contains(point)).map(|(id, _)| id).collect();
             prop_assert_eq!(&found, &expected, "{:?}", point);
         }
@@ -77,7 +78,10 @@ proptest! {
             let mut found = Vec::new();
             for (number, point) in points.iter().enumerate() {
                 index.containing(*point, &mut found);
-                prop_assert_eq!(hits.of(number), &found[..]);
+                found.sort_unstable();
+                let mut together = hits.of(number).to_vec();
+                together.sort_unstable();
+                prop_assert_eq!(together, &found[..]);
             }
             prop_assert!(hits.of(points.len()).is_empty());
         }
