@@ -47,7 +47,7 @@ impl Boxes {
 }
 
 /// The parts of the antimeridian on which polygons meet that were cut there: no edges of theirs. Latitudes in degrees,
-/// ascending.
+/// ascending and apart.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seam(Box<[[f64; 2]]>);
 
@@ -65,12 +65,15 @@ impl Seam {
             spans
         };
         let (east, west) = (along(180.0), along(-180.0));
-        let mut shared = Vec::new();
+        let mut shared: Vec<[f64; 2]> = Vec::new();
         let (mut i, mut j) = (0, 0);
         while let (Some(a), Some(b)) = (east.get(i), west.get(j)) {
             let (from, to) = (a[0].max(b[0]), a[1].min(b[1]));
             if from < to {
-                shared.push([from, to]);
+                match shared.last_mut() {
+                    Some([_, end]) if from <= *end => *end = end.max(to),
+                    _ => shared.push([from, to]),
+                }
             }
             if a[1] < b[1] {
                 i += 1;
@@ -90,10 +93,8 @@ impl Seam {
     fn rest(&self, a: Vertex, b: Vertex, mut visit: impl FnMut(Vertex, Vertex)) {
         let longitude = a[0];
         let (mut from, to) = (a[1].min(b[1]), a[1].max(b[1]));
-        for [start, end] in &self.0 {
-            if *end <= from || *start >= to {
-                continue;
-            }
+        let first = self.0.partition_point(|[_, end]| *end <= from);
+        for [start, end] in self.0[first..].iter().take_while(|[start, _]| *start < to) {
             if *start > from {
                 visit([longitude, from], [longitude, *start]);
             }

@@ -147,7 +147,13 @@ impl Rings {
                     return true;
                 }
                 inside_of = (crossings == Side::Inside).then_some(ring);
-            } else if crossings == Side::Inside && inside_of == Some(self.outer_of(ring)) {
+            } else if crossings == Side::Inside
+                && let Some(outer) = inside_of
+            {
+                // A polygon's holes come right after its outer ring: no later one can take the point out again.
+                if outer != self.outer_of(ring) {
+                    return true;
+                }
                 inside_of = None;
             }
         }

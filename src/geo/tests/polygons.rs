@@ -116,6 +116,43 @@ fn a_hole_is_outside_and_its_boundary_inside() {
     assert!(!shape.contains(at(9.000_000_000_000_002, 4.5)));
 }
 
+/// Looking for the outline of each hole, or at the whole antimeridian for each edge along it, would take minutes.
+#[test]
+fn many_holes_and_cuts_take_no_longer_than_their_edges() {
+    let began = std::time::Instant::now();
+    let holes = std::iter::repeat_n(rectangle(1.0, 1.0, 9.0, 9.0), 60_000);
+    let rings = [rectangle(0.0, 0.0, 10.0, 10.0)].into_iter().chain(holes).collect();
+    let polygon = Shape::polygon(rings).unwrap();
+    assert!(!polygon.contains(at(5.0, 5.0)) && polygon.contains(at(0.5, 5.0)));
+    let count = 120_000;
+    let zigzag = (0..count).map(|index| {
+        let longitude = if index % 2 == 0 { 179.0 } else { -179.0 };
+        [longitude, 80.0 * f64::from(index) / f64::from(count)]
+    });
+    let cut = Shape::polygon(vec![closed(zigzag.collect())]).unwrap();
+    assert!(cut.signed_distance_m(at(0.0, 40.0)) < -1_000_000.0);
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+/// The point is in the first polygon, which the second one's hole changes nothing about.
+#[test]
+fn a_hole_is_only_its_own_polygons() {
+    let hollow = |west: f64| vec![rectangle(west, 0.0, west + 30.0, 30.0), rectangle(1.0, 1.0, 9.0, 9.0)];
+    for (polygons, inside) in [
+        (vec![vec![rectangle(0.0, 0.0, 10.0, 10.0)], hollow(0.0)], true),
+        (vec![hollow(0.0), hollow(-1.0)], false),
+        (vec![vec![rectangle(0.0, 0.0, 10.0, 10.0)], hollow(20.0)], true),
+        (vec![hollow(0.0), vec![rectangle(0.0, 0.0, 10.0, 10.0)]], true),
+    ] {
+        let shape = Shape::multi_polygon(polygons.clone()).unwrap();
+        assert_eq!(shape.contains(at(5.0, 5.0)), inside, "{polygons:?}");
+    }
+}
+
 #[test]
 fn five_centimetres_from_an_edge_decide() {
     let shape = Shape::polygon(vec![rectangle(8.53, 47.35, 8.55, 47.37)]).unwrap();
