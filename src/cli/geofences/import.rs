@@ -29,6 +29,9 @@ pub(crate) struct Import {
     /// Take the good features even if others are wrong
     #[arg(long)]
     allow_partial: bool,
+    /// Take a file without geofences, which removes all that the set has
+    #[arg(long)]
+    allow_empty: bool,
     /// Only say what would change
     #[arg(long)]
     dry_run: bool,
@@ -52,6 +55,7 @@ impl Import {
         let mut query = vec![
             format!("dryRun={}", self.dry_run),
             format!("allowPartial={}", self.allow_partial),
+            format!("allowEmpty={}", self.allow_empty),
         ];
         query.extend(self.reading.tag.as_deref().map(|tag| format!("tag={}", escape(tag))));
         query.extend(self.reading.radius.map(|radius| format!("radius={radius}")));
