@@ -15,7 +15,7 @@ use crate::{
         checkin::CheckIn,
         geofence::Geofence,
         ids::{GeofenceId, SetName, Tag},
-        presence::{Evidence, PlaceMatch},
+        presence::{Evidence, PlaceMatch, VISITS_MAX},
     },
     geo::{GeofenceIndex, LonLatBox, Position},
 };
@@ -282,7 +282,8 @@ impl Places {
             .collect()
     }
 
-    /// Everything that a check-in is evidence for: by position, then by beacon, then by code.
+    /// Everything that a check-in is evidence for: by position, then by beacon, then by code. Of a beacon or code that
+    /// stands for very many places only so many count as a device can be in.
     pub fn matching(&self, check_in: &CheckIn) -> Vec<PlaceMatch> {
         let mut matches = Vec::new();
         if let Some(fix) = &check_in.location {
@@ -293,27 +294,27 @@ impl Places {
                 evidence: Evidence::Gps,
             }));
         }
-        for sighting in check_in.beacons.iter().flatten() {
-            self.add_matches(&mut matches, Evidence::Beacon, |layer| layer.with_beacon(sighting.id));
-        }
+        let beacons = check_in.beacons.iter().flatten();
+        let mut heard: Vec<u32> = beacons
+            .flat_map(|sighting| self.select_places(move |layer| layer.with_beacon(sighting.id)))
+            .collect();
+        heard.sort_unstable();
+        heard.dedup();
+        let mut add = |places: &mut dyn Iterator<Item = u32>, evidence| {
+            matches.extend(places.take(VISITS_MAX).map(|place| PlaceMatch { place, evidence }));
+        };
+        add(&mut heard.into_iter(), Evidence::Beacon);
         if let Some(code) = check_in.code.as_deref() {
-            self.add_matches(&mut matches, Evidence::Code, |layer| layer.with_code(code));
+            add(&mut self.select_places(|layer| layer.with_code(code)), Evidence::Code);
         }
         matches
     }
 
-    fn add_matches(&self, matches: &mut Vec<PlaceMatch>, evidence: Evidence, of: impl Fn(&Layer) -> &[u32]) {
-        let below = of(&self.packed)
-            .iter()
-            .copied()
-            .filter(|place| !self.hidden.contains(place));
-        let above = of(&self.edited).iter().map(|place| self.above(*place));
-        for place in below.chain(above) {
-            let seen = PlaceMatch { place, evidence };
-            if !matches.contains(&seen) {
-                matches.push(seen);
-            }
-        }
+    /// Places that both layers name and that count.
+    fn select_places<'a>(&'a self, of: impl Fn(&'a Layer) -> &'a [u32]) -> impl Iterator<Item = u32> {
+        let below = of(&self.packed).iter().copied();
+        let below = below.filter(|place| !self.hidden.contains(place));
+        below.chain(of(&self.edited).iter().map(|place| self.above(*place)))
     }
 }
 
