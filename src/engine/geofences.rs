@@ -113,15 +113,14 @@ fn find(places: &Places, filter: &GeofenceFilter, limit: usize) -> Vec<Found> {
             && filter.set.as_ref().is_none_or(|set| geofence.set == *set)
     };
     let Some((at, radius_m)) = filter.near else {
-        let found = match &filter.within {
-            Some(area) => first_by_id(places.within_box(area), filter.after.as_ref(), fits, limit),
-            None => {
-                let of_tag = |geofence: &&Arc<Geofence>| filter.tag.as_ref().is_none_or(|tag| geofence.id.tag == *tag);
-                let all = places
-                    .in_order(filter.tag.as_ref(), filter.after.as_ref())
-                    .take_while(of_tag);
-                all.filter(|geofence| fits(geofence)).take(limit).cloned().collect()
-            }
+        let found: Vec<Arc<Geofence>> = if let Some(area) = &filter.within {
+            first_by_id(places.within_box(area), filter.after.as_ref(), fits, limit)
+        } else {
+            let of_tag = |geofence: &&Arc<Geofence>| filter.tag.as_ref().is_none_or(|tag| geofence.id.tag == *tag);
+            let all = places
+                .in_order(filter.tag.as_ref(), filter.after.as_ref())
+                .take_while(of_tag);
+            all.filter(|geofence| fits(geofence)).take(limit).cloned().collect()
         };
         let found = found.into_iter().map(|geofence| Found {
             geofence,

@@ -115,7 +115,7 @@ proptest! {
                 prop_assert_eq!(of_set, expected);
             }
             for number in 0..12 {
-                prop_assert_eq!(places.lookup(&id(number)), visible.get(&id(number)).map(|found| found.as_ref()));
+                prop_assert_eq!(places.lookup(&id(number)), visible.get(&id(number)).map(AsRef::as_ref));
                 prop_assert_eq!(places.find(&id(number)).is_some(), packed.find(&id(number)).is_some());
             }
             for east in 0..8 {
