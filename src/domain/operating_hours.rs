@@ -18,14 +18,18 @@ const DAY_NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 struct Span {
     /// 0 to 1439.
     from: u16,
-    /// Above `from`, and at most a day later.
+    /// Above `from`, and less than a day later: as two times of the clock, a whole day from another minute than
+    /// midnight would have no length. Only a day from midnight to midnight is whole.
     until: u16,
 }
 
 /// Weekly hours. What is not named is closed.
+///
+/// What can be read is written as a JSON object that is read as the same again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OperatingHours {
-    /// Monday first; each day's spans sorted, and merged where they touch.
+    /// Monday first; each day's spans sorted, and merged where they touch. What would last a day or longer is cut at
+    /// midnight, and goes on on the next day.
     days: [Vec<Span>; 7],
 }
 
@@ -95,6 +99,7 @@ impl OperatingHours {
                 hours.add(day, span_of(from, until)?)?;
             }
         }
+        hours.cut_long_spans()?;
         Ok(hours)
     }
 
@@ -117,6 +122,7 @@ impl OperatingHours {
             is_any = true;
         }
         if is_any {
+            hours.cut_long_spans()?;
             Ok(hours)
         } else {
             Err(OperatingHoursError::NotUnderstood(shortened(text)))
@@ -173,6 +179,27 @@ impl OperatingHours {
         });
         if spans.len() > SPANS_PER_DAY_MAX {
             return Err(OperatingHoursError::TooManySpans);
+        }
+        Ok(())
+    }
+
+    /// Cuts spans of a day and longer at midnight: the rest is the next day's.
+    fn cut_long_spans(&mut self) -> Result<(), OperatingHoursError> {
+        // The rest may make a span of the next day too long, and so on round the week. A day that was cut has nothing
+        // beyond midnight any more, so each is cut once at most and twice round is enough.
+        for day in (0..7).chain(0..7) {
+            // Only the last span can pass midnight.
+            let Some(last) = self.days[day].last_mut() else {
+                continue;
+            };
+            if last.until > DAY_MINUTES && last.until - last.from >= DAY_MINUTES {
+                let rest = Span {
+                    from: 0,
+                    until: last.until - DAY_MINUTES,
+                };
+                last.until = DAY_MINUTES;
+                self.add((day + 1) % 7, rest)?;
+            }
         }
         Ok(())
     }
@@ -274,8 +301,14 @@ impl<'de> Deserialize<'de> for OperatingHours {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
+
+    const WEEK_MINUTES: usize = 7 * DAY_MINUTES as usize;
 
     fn parsed(text: &str) -> String {
         OperatingHours::parse(text).map_or_else(
@@ -302,6 +335,19 @@ mod tests {
             ("24/7", &whole_week),
             ("00:00-24:00;", &whole_week),
             ("closed", "{}"),
+            (
+                "Mo 06:00-14:00,14:00-22:00,22:00-06:00",
+                r#"{"mon":[["06:00","24:00"]],"tue":[["00:00","06:00"]]}"#,
+            ),
+            (
+                "Su 06:00-14:00, 14:00-08:00",
+                r#"{"mon":[["00:00","08:00"]],"sun":[["06:00","24:00"]]}"#,
+            ),
+            (
+                "Mo 00:00-24:00,23:00-01:00; Tu 00:30-23:00,22:00-00:45",
+                r#"{"mon":[["00:00","24:00"]],"tue":[["00:00","24:00"]],"wed":[["00:00","00:45"]]}"#,
+            ),
+            ("00:00-12:00,12:00-06:00", &whole_week),
             (
                 r#"{"fri": [["22:00", "24:00"], ["09:00", "12:00"]], "sun": []}"#,
                 r#"{"fri":[["09:00","12:00"],["22:00","24:00"]]}"#,
@@ -386,5 +432,60 @@ mod tests {
             assert_eq!(hours.is_open(weekday, minute), is_open, "{weekday:?} {minute}");
         }
         assert!(!OperatingHours::default().is_open(Weekday::Monday, 600));
+    }
+
+    /// Which minutes of the week are open.
+    fn minutes(hours: &OperatingHours) -> Vec<bool> {
+        (0..WEEK_MINUTES)
+            .map(|minute| {
+                let weekday = Weekday::from_monday_zero_offset((minute / usize::from(DAY_MINUTES)) as i8).unwrap();
+                hours.is_open(weekday, (minute % usize::from(DAY_MINUTES)) as u16)
+            })
+            .collect()
+    }
+
+    /// A day and two times of the clock, often on the hour so that spans touch.
+    fn spans() -> impl Strategy<Value = Vec<(usize, u16, u16)>> {
+        let times = || prop_oneof![3 => (0..=24_u16).prop_map(|hour| hour * 60), 1 => 0..=DAY_MINUTES];
+        let span = (0..7_usize, times(), times())
+            .prop_filter("no span", |(_, from, until)| from != until && *from < DAY_MINUTES);
+        proptest::collection::vec(span, 0..24)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_as_the_same(spans in spans(), is_text in any::<bool>()) {
+            let mut days: [Vec<[String; 2]>; 7] = Default::default();
+            let mut expected = vec![false; WEEK_MINUTES];
+            for (day, from, until) in spans {
+                days[day].push([clock(from), clock(until)]);
+                let start = day * usize::from(DAY_MINUTES) + usize::from(from);
+                let until = if until < from { until + DAY_MINUTES } else { until };
+                for minute in start..start + usize::from(until - from) {
+                    expected[minute % WEEK_MINUTES] = true;
+                }
+            }
+            let read = if is_text {
+                let mut text = String::new();
+                for (name, spans) in DAY_NAMES.iter().zip(&days).filter(|(_, spans)| !spans.is_empty()) {
+                    let times: Vec<String> = spans.iter().map(|span| span.join("-")).collect();
+                    write!(text, "{name} {};", times.join(",")).unwrap();
+                }
+                OperatingHours::parse(if text.is_empty() { "off" } else { &text })
+            } else {
+                let days: serde_json::Map<String, Value> =
+                    DAY_NAMES.iter().zip(&days).map(|(name, spans)| ((*name).to_owned(), json!(spans))).collect();
+                OperatingHours::from_json(&Value::Object(days))
+            };
+            let Ok(hours) = read else {
+                prop_assert_eq!(read, Err(OperatingHoursError::TooManySpans));
+                return Ok(());
+            };
+            prop_assert!(minutes(&hours) == expected, "{hours:?}");
+            let written = serde_json::to_string(&hours).unwrap();
+            let again: Result<OperatingHours, _> = serde_json::from_str(&written);
+            prop_assert_eq!(again.map_err(|error| error.to_string()), Ok(hours.clone()), "{}", written);
+            prop_assert_eq!(OperatingHours::parse(&written), Ok(hours));
+        }
     }
 }

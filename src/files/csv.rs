@@ -5,7 +5,7 @@ use std::io::{BufRead, Cursor, Read as _, Seek};
 use serde_json::Value;
 
 use super::{
-    FileError, Finding, FindingCode, Format, ReadOptions, Reading, Take,
+    COLUMNS_MAX, FileError, Finding, FindingCode, Format, HEADER_BYTES_MAX, ReadOptions, Reading, Take,
     attributes::{Attributes, Found, Values},
     collect::{Collector, Place, circle_finding, radius_m},
     delimited::{column_number, delimiter_of, number, short_row},
@@ -92,6 +92,15 @@ fn into_io(error: ::csv::Error) -> FileError {
     FileError::Io(error.into())
 }
 
+/// Whether the columns' names are few and short enough to be kept with each row.
+fn check_header<'a>(names: impl Iterator<Item = &'a str>, line: u64) -> Result<(), FileError> {
+    let (columns, bytes) = names.fold((0, 0), |(columns, bytes), name| (columns + 1, bytes + name.len()));
+    if columns > COLUMNS_MAX || bytes > HEADER_BYTES_MAX {
+        return Err(FileError::HeaderTooLong { line, columns, bytes });
+    }
+    Ok(())
+}
+
 /// What the header says.
 struct Table {
     header: Vec<String>,
@@ -109,6 +118,7 @@ impl Table {
         line: u64,
         options: &ReadOptions,
     ) -> Result<Self, FileError> {
+        check_header(row.iter(), line)?;
         let header: Vec<String> = row.iter().map(|name| name.trim().to_owned()).collect();
         let is_known = |name: &String| matches!(Target::of(name), Target::Field(..));
         let is_number = |field: &String| number(field, delimiter).is_some();
@@ -120,6 +130,7 @@ impl Table {
     }
 
     fn new(header: Vec<String>, delimiter: u8, line: u64, options: &ReadOptions) -> Result<Self, FileError> {
+        check_header(header.iter().map(String::as_str), line)?;
         let mut targets: Vec<Target> = header.iter().map(|name| Target::of(name)).collect();
         let has = |wanted| {
             targets
@@ -225,7 +236,7 @@ fn drawn(values: &mut Values, options: &ReadOptions) -> Result<Drawn, Finding> {
     let geometry = wkt::parse(text_of(&found)).map_err(|error| {
         Finding::error(
             FindingCode::CoordinatesInvalid,
-            format!("column `{}` is no well-known text: {error}", found.name()),
+            format!("column {} is no well-known text: {error}", quote(found.name())),
             "write a geometry such as POINT (8.54 47.38) or POLYGON ((...)), longitude first",
         )
     })?;

@@ -1,9 +1,12 @@
 //! Rows of separated fields: which separator, and how numbers are written.
 
-use super::{Finding, FindingCode, finding::quote};
+use super::{Finding, FindingCode, finding::quote, shown};
 
 /// The separators that are recognised, the likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// Longest text that is taken for two numbers without a separator, in bytes.
+const GLUED_BYTES_MAX: usize = 64;
 
 /// The separator that is most frequent outside quotes in the header; a comma when there is none.
 pub(super) fn delimiter_of(header: &str) -> u8 {
@@ -43,7 +46,7 @@ pub(super) fn column_number(name: &str, text: &str, delimiter: u8) -> Result<f64
         let hint = glued(text).unwrap_or_else(|| "write a number such as 41.163066".to_owned());
         Finding::error(
             FindingCode::NumberUnreadable,
-            format!("column `{name}` is not a number: {}", quote(text)),
+            format!("column {} is not a number: {}", quote(name), quote(text)),
             hint,
         )
     })
@@ -68,7 +71,7 @@ pub(super) fn short_row(header: &[String], fields: &[&str]) -> Finding {
             "give every row as many fields as the header, empty ones too".to_owned(),
         ),
     };
-    let missing: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
+    let missing: Vec<String> = missing.iter().map(|name| quote(name)).collect();
     let verb = if missing.len() == 1 { "is" } else { "are" };
     Finding::error(
         FindingCode::ColumnMissing,
@@ -76,7 +79,7 @@ pub(super) fn short_row(header: &[String], fields: &[&str]) -> Finding {
             "the row has {} of {} fields; {} {verb} missing",
             fields.len(),
             header.len(),
-            missing.join(", ")
+            shown(&missing)
         ),
         hint,
     )
@@ -85,6 +88,10 @@ pub(super) fn short_row(header: &[String], fields: &[&str]) -> Finding {
 /// A hint when the text is two numbers without a separator between them.
 fn glued(field: &str) -> Option<String> {
     let field = field.trim();
+    // Each place between two numbers is tried.
+    if field.len() > GLUED_BYTES_MAX {
+        return None;
+    }
     let is_number = |text: &str| text.contains('.') && number(text, b',').is_some();
     let cut = field
         .char_indices()
@@ -126,5 +133,8 @@ mod tests {
         for text in ["41.1", "1.5e-7", "2024-01-01", "Nevogilde"] {
             assert_eq!(glued(text), None, "{text}");
         }
+        // Looking at all of it would take hours.
+        let long = "1.".to_owned() + &"1 ".repeat(4_000_000) + "x";
+        assert_eq!(glued(&long), None);
     }
 }

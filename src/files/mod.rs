@@ -184,7 +184,7 @@ pub enum FileError {
     /// The header lacks columns that can't be done without.
     #[error(
         "line {line}: no column for {}; the first line must name the columns, and these were found: {}",
-        missing.join(" and "), found.join(", ")
+        missing.join(" and "), shown(found)
     )]
     ColumnsMissing {
         /// The header's line, from 1.
@@ -193,6 +193,19 @@ pub enum FileError {
         missing: Vec<String>,
         /// The columns that there are.
         found: Vec<String>,
+    },
+    /// The header is longer than columns' names can be.
+    #[error(
+        "line {line}: the first line, which names the columns, has {columns} of them in {bytes} bytes; at most \
+         {COLUMNS_MAX} columns and {HEADER_BYTES_MAX} bytes are read; is a double quote not closed?"
+    )]
+    HeaderTooLong {
+        /// The header's line, from 1.
+        line: u64,
+        /// How many columns it has.
+        columns: usize,
+        /// How long their names are, all together.
+        bytes: usize,
     },
     /// The first line holds data instead of the columns' names.
     #[error(
@@ -287,14 +300,19 @@ pub enum FileError {
     },
 }
 
-/// Shows where the columns' names should be.
-fn shown(fields: &[String]) -> String {
+/// Most columns of a CSV file.
+pub const COLUMNS_MAX: usize = 2_000;
+
+/// Longest names of a CSV file's columns, all together, in bytes: each row's values are kept under them.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// The first few of a list, and how many more there are.
+fn shown(names: &[String]) -> String {
     const SHOWN_MAX: usize = 8;
-    let shown = fields.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
-    if fields.len() > SHOWN_MAX {
-        format!("{shown}, …")
-    } else {
-        shown
+    let shown = names[..names.len().min(SHOWN_MAX)].join(", ");
+    match names.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -312,6 +330,7 @@ impl FileError {
             Self::Json { line, .. }
             | Self::ColumnsMissing { line, .. }
             | Self::HeaderMissing { line, .. }
+            | Self::HeaderTooLong { line, .. }
             | Self::EncodingUnreadable { line, .. }
             | Self::RowTooLong { line, .. }
             | Self::Xml { line, .. }

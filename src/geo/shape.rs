@@ -48,8 +48,8 @@ pub enum ShapeError {
     /// The circle's centre is not on Earth.
     #[error(transparent)]
     Center(#[from] PositionError),
-    /// Above [`VERTICES_MAX`].
-    #[error("{0} vertices are above the limit of {VERTICES_MAX}")]
+    /// Above [`VERTICES_MAX`], or above twice that after the antimeridian's cut.
+    #[error("{0} vertices are above the limit of {VERTICES_MAX} (twice that once cut at the antimeridian)")]
     TooManyVertices(usize),
     /// A polygon without rings.
     #[error("polygon {polygon} has no ring")]

@@ -128,6 +128,29 @@ fn a_file_without_the_needed_columns_is_refused_with_those_it_has() {
     assert!(matches!(why(" \n"), FileError::Empty));
 }
 
+/// However many columns there are, messages name a few of them.
+#[test]
+fn columns_are_bounded_and_so_are_messages() {
+    let names = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
+        names.join(",")
+    };
+    let refused = |text: &str| read_text(Format::Csv, text, &options()).unwrap_err().to_string();
+    assert_snapshot!(refused(&names(10)), @"line 1: no column for `externalId` (or `id`) and `latitude` and `longitude`; the first line must name the columns, and these were found: `c0`, `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7` and 2 more");
+    assert_snapshot!(refused(&names(2_001)), @"line 1: the first line, which names the columns, has 2001 of them in 8895 bytes; at most 2000 columns and 65536 bytes are read; is a double quote not closed?");
+    assert_snapshot!(refused(&format!("id,lat,lon,{}\n", "x".repeat(70_000))), @"line 1: the first line, which names the columns, has 4 of them in 70008 bytes; at most 2000 columns and 65536 bytes are read; is a double quote not closed?");
+    let options = ReadOptions {
+        columns: Some(vec!["id".to_owned(); 2_001]),
+        ..options()
+    };
+    assert!(matches!(
+        read_text(Format::Csv, "a,1,2\n", &options),
+        Err(FileError::HeaderTooLong { columns: 2_001, .. })
+    ));
+    let short = csv(&format!("id,lat,lon,{}\na,1,2\n", names(1_997)), &with_radius(100.0));
+    assert_snapshot!(findings(&short), @"line 2: error column_missing: the row has 3 of 2000 fields; `c0`, `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7` and 1989 more are missing — give every row as many fields as the header, empty ones too");
+}
+
 #[test]
 fn names_stand_for_missing_ids_with_a_warning() {
     let reading = csv("name,lat,lon\nAgra,41.1,-8.6\nFoz,41.2,-8.7\n", &with_radius(100.0));

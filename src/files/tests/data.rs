@@ -211,7 +211,7 @@ fn the_airports_of_the_world_have_no_header() {
     let bytes = std::fs::read(path).unwrap();
     let mut options = with_radius(2000.0);
     let error = super::read(&bytes, Format::Csv, &options).unwrap_err();
-    assert_snapshot!(error, @"line 1: the columns have no names: the first line seems to be data, `1`, `Goroka Airport`, `Goroka`, `Papua New Guinea`, `GKA`, `AYGA`, `-6.081689834590001`, `145.391998291`, …; put a line such as `id,name,latitude,longitude` before it, or name all 14 columns with `columns=`");
+    assert_snapshot!(error, @"line 1: the columns have no names: the first line seems to be data, `1`, `Goroka Airport`, `Goroka`, `Papua New Guinea`, `GKA`, `AYGA`, `-6.081689834590001`, `145.391998291` and 6 more; put a line such as `id,name,latitude,longitude` before it, or name all 14 columns with `columns=`");
     let columns = "id,name,city,country,iata,icao,lat,lon,alt,tz,dst,tzname,type,source";
     options.columns = Some(columns.split(',').map(str::to_owned).collect());
     let reading = read(&bytes, Format::Csv, &options).unwrap();

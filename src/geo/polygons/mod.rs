@@ -24,6 +24,9 @@ use super::{
     unwrap::Vertex,
 };
 
+/// Most vertices that are stored. A cut adds some to those that were given: two where an edge crosses the antimeridian.
+const STORED_VERTICES_MAX: usize = 2 * VERTICES_MAX;
+
 /// Polygons of at most this many vertices are scanned from end to end; larger ones have stripes and boxes of edges.
 const SCANNED_VERTICES_MAX: usize = 64;
 
@@ -82,6 +85,10 @@ impl Polygons {
                 cut = its_cut.or(cut);
             }
         }
+        let stored: usize = polygons.iter().flatten().map(Vec::len).sum();
+        if stored > STORED_VERTICES_MAX {
+            return Err(ShapeError::TooManyVertices(stored));
+        }
         for rings in &mut polygons {
             for (number, ring) in rings.iter_mut().enumerate() {
                 let area = area_doubled(ring);
@@ -97,8 +104,7 @@ impl Polygons {
     #[expect(clippy::needless_pass_by_value, reason = "in the way of `new`")]
     pub fn restore(coordinates: Vec<Vec<Vec<Vertex>>>) -> Result<Self, ShapeError> {
         let vertices: usize = coordinates.iter().flatten().map(Vec::len).sum();
-        // A cut adds vertices to those that were uploaded.
-        if vertices > 2 * VERTICES_MAX {
+        if vertices > STORED_VERTICES_MAX {
             return Err(ShapeError::TooManyVertices(vertices));
         }
         if coordinates.is_empty() {

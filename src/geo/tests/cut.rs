@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::geo::{Cut, Polygons, Position, testing::anywhere};
+use crate::geo::{Cut, Polygons, Position, ShapeError, VERTICES_MAX, testing::anywhere};
 
 type Ring = Vec<[f64; 2]>;
 type Coordinates = Vec<Vec<Ring>>;
@@ -108,6 +108,18 @@ proptest! {
     }
 
     #[test]
+    fn what_is_accepted_is_restored(rings in prop::collection::vec(prop::collection::vec((
+        prop_oneof![2 => 170.0..190.0_f64, 2 => -190.0..-170.0_f64, 1 => -360.0..360.0_f64, 1 => Just(180.0), 1 => Just(-180.0)],
+        prop_oneof![4 => -90.0..90.0_f64, 1 => Just(90.0), 1 => Just(0.0)],
+    ), 3..40), 1..5), are_holes in any::<bool>()) {
+        let rings = rings.into_iter().map(|ring| closed(ring.into_iter().map(|(x, y)| [x, y]).collect()));
+        let coordinates = if are_holes { vec![rings.collect()] } else { rings.map(|ring| vec![ring]).collect() };
+        if let Ok(polygons) = Polygons::new(coordinates) {
+            prop_assert_eq!(Polygons::restore(stored(&polygons)), Ok(polygons));
+        }
+    }
+
+    #[test]
     fn damaged_coordinates_are_an_error_or_polygons(values in prop::collection::vec(prop_oneof![
         4 => -400.0..400.0_f64, 1 => Just(f64::NAN), 1 => Just(f64::INFINITY), 1 => Just(180.0), 1 => Just(-180.0), 1 => Just(90.0)
     ], 0..200), at in anywhere()) {
@@ -140,6 +152,21 @@ fn the_reason_is_told() {
     // The winding is mended without a word.
     let wound = stored(&Polygons::new(plain).unwrap());
     assert_eq!(wound, vec![vec![closed(vec![[0.0, 0.0], [9.0, 9.0], [0.0, 9.0]])]]);
+}
+
+/// Each edge crosses the antimeridian, so that the pieces have several times as many vertices.
+#[test]
+fn what_a_cut_makes_too_large_to_restore_is_refused() {
+    let count = 800_000;
+    let zigzag = (0..count).map(|index| {
+        let longitude = if index % 2 == 0 { 179.0 } else { -179.0 };
+        [longitude, -80.0 + 160.0 * f64::from(index) / f64::from(count)]
+    });
+    let refused = Polygons::new(vec![vec![closed(zigzag.collect())]]).map(|polygons| polygons.vertices());
+    assert!(
+        matches!(refused, Err(ShapeError::TooManyVertices(stored)) if stored > 2 * VERTICES_MAX),
+        "{refused:?}"
+    );
 }
 
 #[test]
