@@ -45,10 +45,15 @@ impl Found {
         &self.name
     }
 
-    /// JSON pointer within the feature.
+    /// JSON pointer within the feature; to all properties where the name is endless.
     pub(super) fn pointer(&self) -> String {
+        /// Longest name in a pointer, in bytes.
+        const NAME_BYTES_MAX: usize = 1024;
         if self.name.is_empty() {
             return "/id".to_owned();
+        }
+        if self.name.len() > NAME_BYTES_MAX {
+            return "/properties".to_owned();
         }
         format!("/properties/{}", self.name.replace('~', "~0").replace('/', "~1"))
     }

@@ -45,9 +45,62 @@ pub struct TooTangled;
 
 /// Edges of a group at the bottom of the hierarchy.
 const GROUP: usize = 8;
-/// Pairs of boxes that may be looked at, for each edge, and however few edges there are.
-const PAIRS_PER_EDGE: usize = 1_000;
-const PAIRS_MIN: usize = 1_000_000;
+
+/// Steps that the checks of one polygon may take however few edges it has. A step is a look at two boxes, or at a point
+/// and an edge, of a few nanoseconds.
+const POLYGON_STEPS_MIN: usize = 5_000_000;
+/// Steps that the checks of one polygon may take for each of its edges, if that is more.
+const POLYGON_STEPS_PER_EDGE: usize = 300;
+/// Steps that two edges count for whose boxes meet: the predicates are exact, and slow where it matters.
+const MEETING_STEPS: usize = 32;
+/// Steps that the checks of many polygons may take together, however few edges they have: some seconds.
+const STEPS_FIRST: usize = 1_000_000_000;
+/// Steps that each edge adds to those. Outlines as they are drawn need no more.
+const STEPS_PER_EDGE: usize = 200;
+
+/// What the checks of many polygons may take together, so that a file of outlines that are made to take long ends soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    steps_left: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            steps_left: STEPS_FIRST,
+        }
+    }
+}
+
+impl Effort {
+    /// Does a check within what is left for a polygon of so many edges, and takes off what it took.
+    fn spend<T>(
+        &mut self,
+        edges: usize,
+        check: impl FnOnce(&mut Steps) -> Result<T, TooTangled>,
+    ) -> Result<T, TooTangled> {
+        self.steps_left = self.steps_left.saturating_add(edges.saturating_mul(STEPS_PER_EDGE));
+        let polygon_steps = edges.saturating_mul(POLYGON_STEPS_PER_EDGE).max(POLYGON_STEPS_MIN);
+        let given = polygon_steps.min(self.steps_left);
+        let mut steps = Steps { left: given };
+        let outcome = check(&mut steps);
+        self.steps_left -= given - steps.left;
+        outcome
+    }
+}
+
+/// The steps that are left to one check.
+struct Steps {
+    left: usize,
+}
+
+impl Steps {
+    fn take(&mut self, steps: usize) -> Result<(), TooTangled> {
+        let left = self.left.checked_sub(steps);
+        self.left = left.unwrap_or(0);
+        left.map(|_| ()).ok_or(TooTangled)
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Edge {
@@ -65,7 +118,7 @@ type Box4 = [f64; 4];
 /// such pairs, one that crosses is preferred, then one that overlaps, then one that touches.
 ///
 /// Takes some hundred nanoseconds an edge for rings as they are drawn; gives up on what is made to take longer.
-pub fn self_intersection(rings: &[&[Vertex]]) -> Result<Option<Intersection>, TooTangled> {
+pub fn self_intersection(rings: &[&[Vertex]], effort: &mut Effort) -> Result<Option<Intersection>, TooTangled> {
     let edges = edges(rings);
     if edges.is_empty() {
         return Ok(None);
@@ -78,22 +131,37 @@ pub fn self_intersection(rings: &[&[Vertex]]) -> Result<Option<Intersection>, To
             .collect();
         levels.push(upper);
     }
-    let mut search = Search {
-        edges: &edges,
-        levels: &levels,
-        pairs_left: (edges.len() * PAIRS_PER_EDGE).max(PAIRS_MIN),
-        found: None,
-    };
-    search.pair(levels.len() - 1, 0, 0)?;
-    Ok(search.found)
+    effort.spend(edges.len(), |steps| {
+        let mut search = Search {
+            edges: &edges,
+            levels: &levels,
+            steps,
+            found: None,
+        };
+        search.pair(levels.len() - 1, 0, 0)?;
+        Ok(search.found)
+    })
 }
 
 /// The number, from 1, of the first hole with a vertex outside its polygon. The first ring is the outer one.
-pub fn hole_outside(rings: &[&[Vertex]]) -> Option<usize> {
-    let (outer, holes) = rings.split_first()?;
+///
+/// Looks at the few edges at each vertex's latitude; gives up on outlines that are made to have very many there.
+pub fn hole_outside(rings: &[&[Vertex]], effort: &mut Effort) -> Result<Option<usize>, TooTangled> {
+    let Some((outer, holes)) = rings.split_first().filter(|(_, holes)| !holes.is_empty()) else {
+        return Ok(None);
+    };
     let outer = Outline::new(outer);
-    let is_outside = |hole: &&[Vertex]| hole.iter().any(|vertex| !outer.contains(*vertex));
-    holes.iter().position(is_outside).map(|hole| hole + 1)
+    effort.spend(rings.iter().map(|ring| ring.len()).sum(), |steps| {
+        for (number, hole) in holes.iter().enumerate() {
+            for vertex in *hole {
+                steps.take(outer.edges_at(vertex[1]))?;
+                if !outer.contains(*vertex) {
+                    return Ok(Some(number + 1));
+                }
+            }
+        }
+        Ok(None)
+    })
 }
 
 /// The edges of all rings, without those of no length.
@@ -139,19 +207,19 @@ fn meet(a: Box4, b: Box4) -> bool {
     a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
 }
 
-struct Search<'a> {
+struct Search<'a, 's> {
     edges: &'a [Edge],
     /// Boxes of groups, then of two boxes each, up to one for all.
     levels: &'a [Vec<Box4>],
-    pairs_left: usize,
+    steps: &'s mut Steps,
     found: Option<Intersection>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     /// Looks at all pairs of an edge below one box and an edge below the other, of the same level. Neighbouring edges
     /// lie below neighbouring boxes, so that a ring which is drawn cleanly has few boxes that meet.
     fn pair(&mut self, level: usize, a: usize, b: usize) -> Result<(), TooTangled> {
-        self.pairs_left = self.pairs_left.checked_sub(1).ok_or(TooTangled)?;
+        self.steps.take(1)?;
         if self.found.is_some_and(|found| found.meeting == Meeting::Cross) {
             return Ok(());
         }
@@ -159,8 +227,7 @@ impl Search<'_> {
             return Ok(());
         }
         if level == 0 {
-            self.groups(a, b);
-            return Ok(());
+            return self.groups(a, b);
         }
         let below = self.levels[level - 1].len();
         for first in 2 * a..(2 * a + 2).min(below) {
@@ -171,14 +238,17 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn groups(&mut self, a: usize, b: usize) {
-        let group = |number: usize| number * GROUP..((number + 1) * GROUP).min(self.edges.len());
+    fn groups(&mut self, a: usize, b: usize) -> Result<(), TooTangled> {
+        let edges = self.edges.len();
+        let group = |number: usize| number * GROUP..((number + 1) * GROUP).min(edges);
         for first in group(a) {
+            self.steps.take(group(b).len())?;
             let first_box = box_of(&self.edges[first]);
             for second in group(b).filter(|second| *second > first) {
                 if !meet(first_box, box_of(&self.edges[second])) {
                     continue;
                 }
+                self.steps.take(MEETING_STEPS)?;
                 let Some((meeting, at)) = meeting(self.edges, first, second) else {
                     continue;
                 };
@@ -188,6 +258,7 @@ impl Search<'_> {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -257,7 +328,7 @@ mod tests {
 
     fn found(rings: &[Vec<Vertex>]) -> Option<Intersection> {
         let rings: Vec<&[Vertex]> = rings.iter().map(Vec::as_slice).collect();
-        self_intersection(&rings).unwrap()
+        self_intersection(&rings, &mut Effort::default()).unwrap()
     }
 
     fn meeting_of(ring: Vec<Vertex>) -> Option<Meeting> {
@@ -331,11 +402,12 @@ mod tests {
 
     #[test]
     fn a_hole_outside_is_named() {
-        let (outer, inside, outside) = (square(0.0, 0.0, 10.0), square(1.0, 1.0, 2.0), square(20.0, 1.0, 2.0));
-        assert_eq!(hole_outside(&[&outer, &inside]), None);
-        assert_eq!(hole_outside(&[&outer, &inside, &outside]), Some(2));
-        assert_eq!(hole_outside(&[&outer, &square(0.0, 0.0, 2.0)]), None);
-        assert_eq!(hole_outside(&[&outer, &square(9.0, 9.0, 2.0)]), Some(1));
+        let outside = |rings: &[&[Vertex]]| hole_outside(rings, &mut Effort::default()).unwrap();
+        let (outer, inside, far) = (square(0.0, 0.0, 10.0), square(1.0, 1.0, 2.0), square(20.0, 1.0, 2.0));
+        assert_eq!(outside(&[&outer, &inside]), None);
+        assert_eq!(outside(&[&outer, &inside, &far]), Some(2));
+        assert_eq!(outside(&[&outer, &square(0.0, 0.0, 2.0)]), None);
+        assert_eq!(outside(&[&outer, &square(9.0, 9.0, 2.0)]), Some(1));
     }
 
     /// A star of many vertices, and one whose last vertices are drawn back over an edge far off.
@@ -349,11 +421,52 @@ mod tests {
                 [reach * angle.cos(), reach * angle.sin()]
             })
             .collect();
-        assert_eq!(meeting_of(ring.clone()), None);
+        let mut effort = Effort::default();
+        assert_eq!(self_intersection(&[&closed(ring.clone())], &mut effort), Ok(None));
+        assert!(effort.steps_left >= STEPS_FIRST, "{}", effort.steps_left);
         ring.swap(70_000, 70_001);
         let intersection = found(&[closed(ring)]).unwrap();
         assert_eq!(intersection.meeting, Meeting::Cross);
         assert!((69_999..=70_002).contains(&intersection.edges[0].edge));
+    }
+
+    /// Long edges to and fro, none of which crosses another.
+    fn comb(teeth: u32) -> Vec<Vertex> {
+        let teeth = (0..teeth).flat_map(|tooth| {
+            let y = f64::from(tooth);
+            // Slanting, so that each box meets many others.
+            [[0.0, y], [1e6, y + 1e5], [0.0, y + 0.5]]
+        });
+        closed(teeth.chain([[-1e6, 0.0]]).collect())
+    }
+
+    #[test]
+    fn what_is_made_to_take_long_is_given_up() {
+        let outer = comb(2_000);
+        let mut effort = Effort::default();
+        assert_eq!(self_intersection(&[&outer], &mut effort), Err(TooTangled));
+        let taken = STEPS_FIRST + (outer.len() - 1) * STEPS_PER_EDGE - effort.steps_left;
+        assert!(taken <= POLYGON_STEPS_MIN, "{taken}");
+        // Each corner of the hole has all teeth at its latitude.
+        let teeth = (0..2_000).flat_map(|tooth| [[f64::from(tooth), 0.0], [f64::from(tooth) + 0.5, 10.0]]);
+        let outer = closed([[-10.0, 0.0]].into_iter().chain(teeth).chain([[-10.0, 10.0]]).collect());
+        let corners: Vec<Vertex> = square(-5.0, 4.0, 1.0).into_iter().cycle().take(10_000).collect();
+        assert_eq!(hole_outside(&[&outer, &corners[..5]], &mut effort), Ok(None));
+        assert_eq!(hole_outside(&[&outer, &corners], &mut effort), Err(TooTangled));
+    }
+
+    #[test]
+    fn many_polygons_share_their_effort() {
+        let outer = comb(200);
+        let mut effort = Effort::default();
+        let mut checks = 0_u32;
+        while self_intersection(&[&outer], &mut effort).is_ok() {
+            checks += 1;
+            assert!(effort.steps_left < STEPS_FIRST);
+            effort.steps_left = effort.steps_left.saturating_sub(STEPS_FIRST / 10);
+        }
+        assert!((9..=10).contains(&checks), "{checks}");
+        assert!(effort.steps_left < POLYGON_STEPS_MIN);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     super::{
-        FileError, Finding, FindingCode, ReadOptions,
+        FileError, Finding, FindingCode, ReadOptions, Severity,
         attributes::{Attributes, Values},
         geometry::{Drawn, Geometry, shape},
         names::{Field, Target},
@@ -18,6 +18,9 @@ use super::{
 /// Longest name, description or value, in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest name of a value, in bytes.
+const NAME_BYTES_MAX: usize = 1024;
+
 /// A description counts as the geofence's own only where there is no name: it is mostly a page of HTML.
 const LAST_RANK: u8 = u8::MAX;
 
@@ -27,6 +30,8 @@ pub(super) struct Placemark {
     geometries: Vec<Geometry>,
     /// A geometry of a kind that is passed over, such as a track.
     passed_over: Option<&'static str>,
+    /// Values whose names are too long.
+    unnamed: u64,
     problem: Option<Finding>,
 }
 
@@ -35,11 +40,13 @@ pub(super) fn read<R: BufRead>(xml: &mut Xml<R>, tag: &Tag, options: &ReadOption
     let mut reader = Reader {
         bytes_max: options.limits.feature_bytes_max,
         start: xml.bytes(),
+        copied: 0,
         xml,
         placemark: Placemark {
             values: Values::default(),
             geometries: Vec::new(),
             passed_over: None,
+            unnamed: 0,
             problem: None,
         },
     };
@@ -89,7 +96,18 @@ impl Placemark {
             1 => self.geometries.remove(0),
             _ => Geometry::Collection(self.geometries),
         };
-        let shape = shape(geometry, "", radius.as_ref(), options)?;
+        let mut shape = shape(geometry, "", radius.as_ref(), options)?;
+        if self.unnamed > 0 {
+            shape.notes.push(Finding::new(
+                Severity::Note,
+                FindingCode::PartSkipped,
+                format!(
+                    "values with names of more than {NAME_BYTES_MAX} bytes are left out: {}",
+                    self.unnamed
+                ),
+                "shorten the names, if the values matter",
+            ));
+        }
         Ok((Attributes::read(self.values, options)?, shape))
     }
 }
@@ -106,6 +124,8 @@ struct Reader<'x, R> {
     xml: &'x mut Xml<R>,
     placemark: Placemark,
     start: u64,
+    /// Bytes of the names of `Data` that were copied for its values, of which there may be many.
+    copied: u64,
     bytes_max: usize,
 }
 
@@ -134,7 +154,7 @@ impl<R: BufRead> Reader<'_, R> {
     /// What is too long isn't kept while the rest of it is read; says so.
     fn is_too_long(&mut self) -> bool {
         let bytes_max = self.bytes_max;
-        if self.xml.bytes() - self.start <= bytes_max as u64 {
+        if self.xml.bytes() - self.start + self.copied <= bytes_max as u64 {
             return false;
         }
         self.placemark.values = Values::default();
@@ -150,6 +170,16 @@ impl<R: BufRead> Reader<'_, R> {
     /// The first problem is the one that is told.
     fn problem(&mut self, finding: Finding) {
         self.placemark.problem.get_or_insert(finding);
+    }
+
+    /// A value of the placemark's own data. One with an endless name is passed over.
+    fn own_value(&mut self, name: &str) -> Result<(), FileError> {
+        if name.len() > NAME_BYTES_MAX {
+            self.placemark.unnamed += 1;
+            self.xml.skip("")?;
+            return Ok(());
+        }
+        self.value(name, &target_of(name))
     }
 
     fn value(&mut self, name: &str, target: &Target) -> Result<(), FileError> {
@@ -175,17 +205,14 @@ impl<R: BufRead> Reader<'_, R> {
                     self.xml.skip("")?;
                 }
                 "value" => {
-                    let name = data_name.clone().unwrap_or_default();
-                    self.value(&name, &target_of(&name))?;
+                    let name = data_name.as_deref().unwrap_or_default();
+                    self.own_value(name)?;
+                    self.copied += name.len().min(NAME_BYTES_MAX) as u64;
                 }
                 "SimpleData" => {
-                    let name = tag.attribute("name").unwrap_or_default();
-                    self.value(&name, &target_of(&name))?;
+                    self.own_value(&tag.attribute("name").unwrap_or_default())?;
                 }
-                name => {
-                    let name = name.to_owned();
-                    self.value(&name, &target_of(&name))?;
-                }
+                name => self.own_value(name)?,
             }
             self.is_too_long();
         }

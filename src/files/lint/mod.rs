@@ -10,7 +10,10 @@ mod swapped;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Finding, FindingCode, Severity, collect::Place, geometry::Drawn};
-use crate::{domain::ids::Tag, geo::Shape};
+use crate::{
+    domain::ids::Tag,
+    geo::{Shape, validity::Effort},
+};
 
 pub(super) use identities::Identities;
 
@@ -76,6 +79,8 @@ pub(super) struct Lint {
     /// Geofences whose tags are beyond those that are counted.
     tags_uncounted: u64,
     fences: compare::Fences,
+    /// What is left for the checks of outlines.
+    effort: Effort,
     /// Rejected places that would be on Earth with latitude and longitude swapped.
     swappable: u64,
     first_swappable: Place,
@@ -105,7 +110,7 @@ impl Lint {
                     return;
                 }
             }
-            Shape::Polygons(polygons) => outline::look(&mut self.tallies, place, polygons),
+            Shape::Polygons(polygons) => outline::look(&mut self.tallies, place, polygons, &mut self.effort),
         }
         self.fences.add(place, tag, &drawn.shape);
     }

@@ -5,36 +5,29 @@ use crate::{
     files::{Finding, FindingCode, Severity, collect::Place},
     geo::{
         Cut, Polygons,
-        validity::{Intersection, Meeting, hole_outside, self_intersection},
+        validity::{Effort, Intersection, Meeting, TooTangled, hole_outside, self_intersection},
     },
 };
 
-/// Looks at each polygon by itself.
-pub(super) fn look(tallies: &mut Tallies, place: &Place, polygons: &Polygons) {
+/// Looks at each polygon by itself; `effort` is for all polygons of the file.
+pub(super) fn look(tallies: &mut Tallies, place: &Place, polygons: &Polygons, effort: &mut Effort) {
     if let Some(cut) = polygons.was_cut() {
         let finding = cut_finding(cut);
         tallies.add(finding.code, place, || finding);
     }
     for rings in polygons.coordinates() {
         let rings: Vec<&[[f64; 2]]> = rings.collect();
-        match self_intersection(&rings) {
+        match self_intersection(&rings, effort) {
             Ok(None) => {}
             Ok(Some(intersection)) => {
                 let finding = intersection_finding(&intersection);
                 tallies.add(finding.code, place, || finding);
             }
-            Err(error) => tallies.add(FindingCode::ChecksSkipped, place, || {
-                Finding::new(
-                    Severity::Note,
-                    FindingCode::ChecksSkipped,
-                    format!("the outline was not checked for crossings: {error}"),
-                    "simplify the outline",
-                )
-            }),
+            Err(error) => tallies.add(FindingCode::ChecksSkipped, place, || skipped("crossings", error)),
         }
-        let has_holes = rings.len() > 1;
-        if let Some(hole) = has_holes.then(|| hole_outside(&rings)).flatten() {
-            tallies.add(FindingCode::HoleOutside, place, || {
+        match hole_outside(&rings, effort) {
+            Ok(None) => {}
+            Ok(Some(hole)) => tallies.add(FindingCode::HoleOutside, place, || {
                 let [longitude, latitude] = rings[hole].first().copied().unwrap_or_default();
                 Finding::new(
                     Severity::Warning,
@@ -45,9 +38,19 @@ pub(super) fn look(tallies: &mut Tallies, place: &Place, polygons: &Polygons) {
                     ),
                     "draw the hole again; if it should be a place, make a feature of it",
                 )
-            });
+            }),
+            Err(error) => tallies.add(FindingCode::ChecksSkipped, place, || skipped("holes outside", error)),
         }
     }
+}
+
+fn skipped(check: &str, error: TooTangled) -> Finding {
+    Finding::new(
+        Severity::Note,
+        FindingCode::ChecksSkipped,
+        format!("the outline was not checked for {check}: {error}"),
+        "simplify the outline",
+    )
 }
 
 fn cut_finding(cut: Cut) -> Finding {

@@ -11,20 +11,51 @@ use super::super::{
 /// Most edges that are looked at to find the outlines of a shape's holes: some tenths of a second.
 const STEPS_MAX: usize = 50_000_000;
 
+/// Most edges that are looked at in a file, to begin with: some seconds.
+const FILE_STEPS_FIRST: usize = 1_000_000_000;
+
+/// How many more with each vertex.
+const FILE_STEPS_PER_VERTEX: usize = 100;
+
 type Ring = Vec<Vertex>;
 
-pub(super) fn into_polygons(rings: Vec<Ring>) -> Result<Geometry, Finding> {
+/// What the shapes of a file may take together, so that a file of shapes that are made to take long ends soon.
+#[derive(Debug)]
+pub(super) struct Effort {
+    steps_left: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            steps_left: FILE_STEPS_FIRST,
+        }
+    }
+}
+
+pub(super) fn into_polygons(rings: Vec<Ring>, effort: &mut Effort) -> Result<Geometry, Finding> {
+    let vertices: usize = rings.iter().map(Vec::len).sum();
+    effort.steps_left = effort
+        .steps_left
+        .saturating_add(vertices.saturating_mul(FILE_STEPS_PER_VERTEX));
+    let given = effort.steps_left.min(STEPS_MAX);
+    let mut steps_left = given;
+    let outcome = join(rings, &mut steps_left);
+    effort.steps_left -= given - steps_left;
+    outcome
+}
+
+fn join(rings: Vec<Ring>, steps_left: &mut usize) -> Result<Geometry, Finding> {
     let rings: Vec<Measured> = rings
         .into_iter()
         .filter(|ring| !ring.is_empty())
         .map(Measured::new)
         .collect();
     let (mut outlines, holes): (Vec<Measured>, Vec<Measured>) = rings.into_iter().partition(|ring| ring.area <= 0.0);
-    let mut steps_left = STEPS_MAX;
     let mut owned: Vec<(usize, Ring)> = Vec::new();
     let mut orphans = Vec::new();
     for hole in holes {
-        match owner(&outlines, &hole, &mut steps_left)? {
+        match owner(&outlines, &hole, steps_left)? {
             Some(outline) => owned.push((outline, hole.ring)),
             None => orphans.push(hole),
         }
@@ -135,6 +166,10 @@ fn is_inside(ring: &[Vertex], [x, y]: Vertex) -> Option<bool> {
 mod tests {
     use super::*;
 
+    fn polygons_of(rings: Vec<Ring>) -> Result<Geometry, Finding> {
+        into_polygons(rings, &mut Effort::default())
+    }
+
     /// A square against the clock.
     fn square(west: f64, south: f64, size: f64) -> Ring {
         let (east, north) = (west + size, south + size);
@@ -162,20 +197,20 @@ mod tests {
         let pond = square(20.0, 25.0, 5.0);
         let rings = vec![water.clone(), lake.clone(), pond.clone(), other.clone(), island.clone()];
         let expected = vec![vec![lake, water], vec![other], vec![island, pond]];
-        assert_eq!(into_polygons(rings).unwrap(), Geometry::MultiPolygon(expected));
+        assert_eq!(polygons_of(rings).unwrap(), Geometry::MultiPolygon(expected));
     }
 
     #[test]
     fn a_ring_in_the_wrong_direction_is_an_outline_when_nothing_is_round_it() {
         let one = square(0.0, 0.0, 1.0);
         assert_eq!(
-            into_polygons(vec![one.clone()]).unwrap(),
+            polygons_of(vec![one.clone()]).unwrap(),
             Geometry::Polygon(vec![one.clone()])
         );
         let two = square(5.0, 0.0, 1.0);
         let both = Geometry::MultiPolygon(vec![vec![one.clone()], vec![two.clone()]]);
-        assert_eq!(into_polygons(vec![one, two]).unwrap(), both);
-        assert_eq!(into_polygons(vec![]).unwrap(), Geometry::Absent);
+        assert_eq!(polygons_of(vec![one, two]).unwrap(), both);
+        assert_eq!(polygons_of(vec![]).unwrap(), Geometry::Absent);
     }
 
     #[test]
@@ -183,6 +218,26 @@ mod tests {
         let at = |index: usize| index as f64 * 1e-3;
         let outlines = (0..20_000).map(|index| clockwise(square(at(index), 0.0, 1000.0)));
         let holes = (0..20_000).map(|index| square(500.0 + at(index), 500.0, 1e-4));
-        assert!(into_polygons(outlines.chain(holes).collect()).is_err());
+        assert!(polygons_of(outlines.chain(holes).collect()).is_err());
+    }
+
+    #[test]
+    fn shapes_share_their_effort() {
+        // Each hole has all outlines round it, and touches each, so that one look doesn't tell.
+        let rings = || {
+            let outlines = (0..200).map(|_| clockwise(square(0.0, 0.0, 10.0)));
+            outlines
+                .chain((0..200).map(|_| square(0.0, 0.0, 1.0)))
+                .collect::<Vec<_>>()
+        };
+        let mut effort = Effort::default();
+        assert!(into_polygons(rings(), &mut effort).is_ok());
+        let taken = FILE_STEPS_FIRST + 2_000 * FILE_STEPS_PER_VERTEX - effort.steps_left;
+        assert!(taken >= 200 * 200, "{taken}");
+        effort.steps_left = 0;
+        assert!(into_polygons(vec![square(0.0, 0.0, 1.0)], &mut effort).is_ok());
+        let many: Vec<Ring> = std::iter::repeat_with(rings).take(5).flatten().collect();
+        effort.steps_left = 0;
+        assert!(into_polygons(many, &mut effort).is_err());
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Shapes<R> {
     claimed_bytes: u64,
     number: u64,
     record_bytes_max: usize,
+    /// What is left to find the outlines of holes.
+    effort: rings::Effort,
 }
 
 fn broken(what: impl Into<String>) -> FileError {
@@ -53,6 +55,7 @@ impl<R: BufRead> Shapes<R> {
             claimed_bytes: u64::from(words) * 2,
             number: 0,
             record_bytes_max,
+            effort: rings::Effort::default(),
         })
     }
 
@@ -95,7 +98,7 @@ impl<R: BufRead> Shapes<R> {
         if (bytes.len() as u64) < length {
             return Err(cut_off(self.number));
         }
-        Ok(Some(record(Bytes(&bytes)).unwrap_or_else(|| {
+        Ok(Some(record(Bytes(&bytes), &mut self.effort).unwrap_or_else(|| {
             Record::Broken(Finding::error(
                 FindingCode::RowUnreadable,
                 format!("the record of {length} bytes holds no whole shape of its type"),
@@ -153,13 +156,13 @@ const VERTEX_BYTES: usize = 16;
 const INDEX_BYTES: usize = 4;
 
 /// Heights and measures come after what is read here.
-fn record(mut bytes: Bytes<'_>) -> Option<Record> {
+fn record(mut bytes: Bytes<'_>, effort: &mut rings::Effort) -> Option<Record> {
     let kind = i32::from_le_bytes(bytes.take()?);
     Some(match kind {
         0 => Record::Skipped("record without a shape"),
         1 | 11 | 21 => Record::Shape(Geometry::Point(bytes.vertex()?)),
         3 | 13 | 23 => Record::Skipped("line"),
-        5 | 15 | 25 => polygon(bytes)?,
+        5 | 15 | 25 => polygon(bytes, effort)?,
         8 | 18 | 28 => {
             bytes.skip(BOX_BYTES)?;
             let count = bytes.count(VERTEX_BYTES)?;
@@ -175,7 +178,7 @@ fn record(mut bytes: Bytes<'_>) -> Option<Record> {
     })
 }
 
-fn polygon(mut bytes: Bytes<'_>) -> Option<Record> {
+fn polygon(mut bytes: Bytes<'_>, effort: &mut rings::Effort) -> Option<Record> {
     bytes.skip(BOX_BYTES)?;
     let mut parts = bytes.count(INDEX_BYTES)?;
     let vertices = usize::try_from(i32::from_le_bytes(bytes.take()?)).ok()?;
@@ -194,7 +197,7 @@ fn polygon(mut bytes: Bytes<'_>) -> Option<Record> {
         let ring: Vec<Vertex> = (0..count).map(|_| bytes.vertex()).collect::<Option<_>>()?;
         rings.push(ring);
     }
-    Some(match rings::into_polygons(rings) {
+    Some(match rings::into_polygons(rings, effort) {
         Ok(geometry) => Record::Shape(geometry),
         Err(finding) => Record::Broken(finding),
     })

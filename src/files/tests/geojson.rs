@@ -295,3 +295,13 @@ fn a_feature_may_be_too_long_or_too_rich() {
     line 2: error feature_too_long: the feature is 10000117 bytes long, the limit is 10000000 (at /features/1) — simplify the outline or shorten the properties
     ");
 }
+
+#[test]
+fn endless_names_are_not_repeated_in_findings() {
+    let name = format!("i{}d", "-".repeat(100_000));
+    let text = format!(
+        r#"{{"type": "Feature", "properties": {{"{name}": true}}, "geometry": {{"type": "Point", "coordinates": [1, 2]}}}}"#
+    );
+    let reading = read_text(Format::GeoJson, &text, &with_radius(100.0)).unwrap();
+    assert_eq!(reading.findings[0].pointer.as_deref(), Some("/properties"));
+}

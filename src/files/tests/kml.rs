@@ -271,6 +271,35 @@ fn depth_and_lengths_are_bounded() {
 }
 
 #[test]
+fn names_of_values_are_bounded() {
+    // Dashes don't count in names.
+    let long = format!("i{}d", "-".repeat(2_000));
+    let data = |name: &str, count: usize| format!(r#"<Data name="{name}">{}</Data>"#, "<value>1</value>".repeat(count));
+    let placemark = |data: &str| {
+        format!(
+            "<Placemark id='p'><ExtendedData><SimpleData name='{long}'>2</SimpleData>{data}</ExtendedData>\
+             <Point><coordinates>1,2</coordinates></Point></Placemark>\n"
+        )
+    };
+    let reading = kml(&placemark(&data(&long, 3)));
+    assert_eq!(ids(&reading), ["stands/p"]);
+    assert!(reading.geofences[0].metadata.is_empty());
+    assert_snapshot!(findings(&reading), @"line 2: note part_skipped: values with names of more than 1024 bytes are left out: 4 — shorten the names, if the values matter");
+    let mut options = with_radius(100.0);
+    options.limits.feature_bytes_max = 20_000;
+    let text = format!(
+        "<kml>{}{}</kml>",
+        placemark(&data(&format!("i{}d", "-".repeat(1_000)), 100)),
+        placemark(&data("n", 100))
+    );
+    let reading = read_text(Format::Kml, &text, &options).unwrap();
+    assert_snapshot!(findings(&reading), @r"
+    line 1: error feature_too_long: the placemark is longer than 20000 bytes — simplify the outline or shorten the texts
+    line 2: note part_skipped: values with names of more than 1024 bytes are left out: 1 — shorten the names, if the values matter
+    ");
+}
+
+#[test]
 fn the_places_of_alaska_are_the_same_in_both_formats() {
     let (Some(csv), Some(kml)) = (
         data("geofences/gnis_alaska_101.csv"),

@@ -247,6 +247,11 @@ impl Outline {
         Self { rings, stripes }
     }
 
+    /// How many edges are looked at for a point of that latitude.
+    pub(super) fn edges_at(&self, latitude: f64) -> usize {
+        self.stripes.at(latitude).map(|run| run.edges as usize).sum()
+    }
+
     /// Whether the point of the plane is inside or on the ring.
     pub(super) fn contains(&self, point: Vertex) -> bool {
         self.rings.contain(point, self.stripes.at(point[1]))
