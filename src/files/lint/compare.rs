@@ -30,8 +30,8 @@ pub(super) struct Fence {
     /// Stands for the tag.
     pub(super) tag: u32,
     /// 0: none.
-    line: u32,
-    feature: u32,
+    pub(super) line: u32,
+    pub(super) feature: u32,
 }
 
 impl Fence {

@@ -7,8 +7,15 @@ use crate::geo::{GeofenceIndex, Position, Shape, distance_m};
 /// Most pairs whose enclosing circles meet that are looked at.
 const PAIRS_MAX: usize = 20_000_000;
 
-/// Most looks at a point and a polygon.
-const LOOKS_MAX: usize = 5_000_000;
+/// Most steps of looks at points and shapes in a file. A step is a look at an edge or a few, of some nanoseconds.
+const STEPS_MAX: usize = 1_000_000_000;
+
+/// Steps of a look at a shape, however few vertices it has.
+const STEPS_PER_LOOK: usize = 50;
+
+/// Vertices of a polygon that count as a step of a look at it. Mostly a look needs far fewer; but outlines can be drawn
+/// so that it needs them all.
+const VERTICES_PER_STEP: usize = 8;
 
 /// Points looked at on each side of the box that is common to two shapes.
 const GRID: u32 = 6;
@@ -35,10 +42,15 @@ pub(super) struct Overlaps {
 
 /// Looks for an overlap of each geofence with another of its tag.
 pub(super) fn overlaps(fences: &[Fence]) -> Overlaps {
+    overlaps_within(fences, STEPS_MAX)
+}
+
+fn overlaps_within(fences: &[Fence], steps: usize) -> Overlaps {
+    let areas: Vec<Area> = fences.iter().map(|fence| Area::of(&fence.shape)).collect();
     let tree = GeofenceIndex::build(fences.iter().map(|fence| fence.shape.clone()));
     let mut budget = Budget {
         pairs: PAIRS_MAX,
-        looks: LOOKS_MAX,
+        steps,
     };
     let mut found = Overlaps {
         is_all: true,
@@ -55,7 +67,7 @@ pub(super) fn overlaps(fences: &[Fence]) -> Overlaps {
         let is_candidate = |other: &usize| *other != index && fences[*other].tag == fence.tag;
         let others = near.iter().map(|other| *other as usize).filter(is_candidate);
         for other in others {
-            if overlap(&fence.shape, &fences[other].shape, &mut budget) {
+            if overlap(&areas[index], &areas[other], &mut budget) {
                 found.count += 1;
                 found.first.get_or_insert((index.max(other), index.min(other)));
                 break;
@@ -68,17 +80,35 @@ pub(super) fn overlaps(fences: &[Fence]) -> Overlaps {
 /// What is left of the work.
 struct Budget {
     pairs: usize,
-    looks: usize,
+    steps: usize,
 }
 
 impl Budget {
     fn take(&mut self, pairs: usize) -> bool {
         self.pairs = self.pairs.saturating_sub(pairs);
-        self.pairs > 0 && self.looks > 0
+        self.pairs > 0 && self.steps > 0
     }
 
-    fn take_look(&mut self) {
-        self.looks = self.looks.saturating_sub(1);
+    fn take_look(&mut self, shape: &Shape) {
+        let steps = STEPS_PER_LOOK + shape.vertices() / VERTICES_PER_STEP;
+        self.steps = self.steps.saturating_sub(steps);
+    }
+}
+
+/// What is looked at again and again of a shape, for which all its vertices are needed.
+struct Area<'a> {
+    shape: &'a Shape,
+    corners: [[f64; 2]; 2],
+    half_width_m: f64,
+}
+
+impl<'a> Area<'a> {
+    fn of(shape: &'a Shape) -> Self {
+        Self {
+            shape,
+            corners: corners(shape),
+            half_width_m: half_width_m(shape),
+        }
     }
 }
 
@@ -110,27 +140,27 @@ fn corners(shape: &Shape) -> [[f64; 2]; 2] {
     [[west, south], [east, north]]
 }
 
-fn overlap(one: &Shape, other: &Shape, budget: &mut Budget) -> bool {
+fn overlap(one: &Area, other: &Area, budget: &mut Budget) -> bool {
     if let (
         Shape::Circle { center, radius_m },
         Shape::Circle {
             center: other_center,
             radius_m: other_radius_m,
         },
-    ) = (one, other)
+    ) = (one.shape, other.shape)
     {
         return distance_m(*center, *other_center) < radius_m + other_radius_m;
     }
-    let Some(common) = common_box(corners(one), corners(other)) else {
+    let Some(common) = common_box(one.corners, other.corners) else {
         return false;
     };
-    let depth_m = DEPTH_SHARE * half_width_m(one).min(half_width_m(other));
+    let depth_m = DEPTH_SHARE * one.half_width_m.min(other.half_width_m);
     let is_deep = |point: Position| {
         let mut is_in = |shape: &Shape| {
-            budget.take_look();
+            budget.take_look(shape);
             shape.contains(point) && shape.signed_distance_m(point) >= depth_m
         };
-        is_in(one) && is_in(other)
+        is_in(one.shape) && is_in(other.shape)
     };
     grid(common).any(is_deep)
 }
@@ -171,4 +201,39 @@ fn half_width_m(shape: &Shape) -> f64 {
         area += doubled.abs() / 2.0;
     }
     if length > 0.0 { area / length * DEGREE_M } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Slanting strips side by side: their boxes have much in common, and no place is in two.
+    fn side_by_side(count: u32, vertices: u32) -> Vec<Fence> {
+        let slanting = |number: u32| {
+            let west = f64::from(number) * 1e-3;
+            let along = (0..vertices).map(|vertex| f64::from(vertex) / f64::from(vertices));
+            let there = along.clone().map(|share| [west + share, share]);
+            let back = along.rev().map(|share| [west + share + 5e-4, share]);
+            let mut ring: Vec<[f64; 2]> = there.chain(back).collect();
+            ring.push(ring[0]);
+            Fence {
+                shape: Shape::multi_polygon(vec![vec![ring]]).unwrap(),
+                tag: 0,
+                line: 0,
+                feature: number,
+            }
+        };
+        (0..count).map(slanting).collect()
+    }
+
+    #[test]
+    fn looks_cost_what_they_take() {
+        let fences = side_by_side(20, 1_000);
+        let looks = 20 * 19 * GRID as usize * GRID as usize;
+        let found = overlaps_within(&fences, STEPS_MAX);
+        assert_eq!((found.count, found.is_all), (0, true));
+        // So many looks at shapes of a few vertices would be done.
+        let found = overlaps_within(&fences, looks * STEPS_PER_LOOK);
+        assert_eq!((found.count, found.is_all), (0, false));
+    }
 }
