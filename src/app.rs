@@ -122,12 +122,15 @@ impl Server {
         let authority = Authority::open(Arc::clone(&store.control)).await?;
         let first_keys = first_keys(&authority, admin_key, clock.now()).await?;
 
+        let upload_dir = config
+            .upload_dir()
+            .unwrap_or_else(|| store::scratch_directory(&config.store.url));
         let lifecycle = Arc::new(Lifecycle::default());
         let app = web::Data::new(App {
             engine: Arc::clone(&engine),
             authority,
             limits: config.http_limits(),
-            uploads: Uploads::new(config.upload_dir(), config.geofences.uploads_max),
+            uploads: Uploads::new(upload_dir, config.geofences.uploads_max),
             lifecycle: Arc::clone(&lifecycle),
             providers: provider_states,
         });

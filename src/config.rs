@@ -75,7 +75,7 @@ pub struct GeofencesSection {
     pub file_bytes_max: u64,
     /// Uploads under way at once.
     pub uploads_max: usize,
-    /// Where a file is kept while it is read; empty: where the system keeps temporary files.
+    /// Where a file is kept while it is read; empty: beside the store.
     pub upload_dir: String,
     /// Versions of a set.
     pub versions_kept: u32,
@@ -245,13 +245,9 @@ impl Config {
         }
     }
 
-    /// Where uploads wait to be read.
-    pub fn upload_dir(&self) -> PathBuf {
-        if self.geofences.upload_dir.is_empty() {
-            std::env::temp_dir()
-        } else {
-            PathBuf::from(&self.geofences.upload_dir)
-        }
+    /// Where uploads wait to be read, if that is chosen.
+    pub fn upload_dir(&self) -> Option<PathBuf> {
+        (!self.geofences.upload_dir.is_empty()).then(|| PathBuf::from(&self.geofences.upload_dir))
     }
 
     /// Limits of the dispatcher.

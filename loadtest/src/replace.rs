@@ -89,8 +89,7 @@ impl Replace {
 
     async fn measure(&self, target: &Target) -> anyhow::Result<ExitCode> {
         let versions = ["a", "b"].map(|version| Bytes::from(self.file(version)));
-        let mut uploads = Connection::open(target).await?;
-        upload(&mut uploads, &versions[0]).await?;
+        upload(target, &versions[0]).await?;
         let quiet_until = Instant::now() + Duration::from_secs_f64(self.seconds);
         let quiet = self.ask(target, async move {
             tokio::time::sleep_until(quiet_until.into()).await;
@@ -101,7 +100,7 @@ impl Replace {
         let swapping = self.ask(target, async move {
             for swap in 0..swaps {
                 let begun = Instant::now();
-                upload(&mut uploads, &versions[(swap + 1) % 2]).await?;
+                upload(target, &versions[(swap + 1) % 2]).await?;
                 took.push(begun.elapsed().as_secs_f64());
             }
             Ok(took)
@@ -191,8 +190,9 @@ impl Replace {
     }
 }
 
-async fn upload(connection: &mut Connection, file: &Bytes) -> anyhow::Result<()> {
-    let answer = connection
+async fn upload(target: &Target, file: &Bytes) -> anyhow::Result<()> {
+    let answer = Connection::open(target)
+        .await?
         .must("PUT", "/v1/geofence-sets/million", "text/csv", file.clone())
         .await?;
     let answer: Value = serde_json::from_slice(&answer)?;

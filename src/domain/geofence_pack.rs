@@ -178,8 +178,8 @@ impl Unpacker {
         }
     }
 
-    /// Hands out every geofence of a pack.
-    pub fn unpack(&mut self, pack: &[u8], mut take: impl FnMut(Geofence)) -> Result<(), PackError> {
+    /// Hands out every geofence of a pack, or why it can't be read: one that is damaged doesn't take the others with it.
+    pub fn unpack(&mut self, pack: &[u8], mut take: impl FnMut(Result<Geofence, PackError>)) -> Result<(), PackError> {
         let (schema, mut rest) = pack.split_first().ok_or(PackError::CutOff)?;
         if *schema != PACK_SCHEMA {
             return Err(PackError::Schema(*schema));
@@ -188,7 +188,7 @@ impl Unpacker {
             let (length, after) = rest.split_first_chunk::<LENGTH_BYTES>().ok_or(PackError::CutOff)?;
             let length = u32::from_le_bytes(*length) as usize;
             let (entry, after) = after.split_at_checked(length).ok_or(PackError::CutOff)?;
-            take(self.geofence(entry)?);
+            take(self.geofence(entry));
             rest = after;
         }
         Ok(())
@@ -282,7 +282,7 @@ mod tests {
     fn unpack(pack: &[u8]) -> Result<Vec<Geofence>, PackError> {
         let mut all = Vec::new();
         Unpacker::new(SetName::singles()).unpack(pack, |geofence| all.push(geofence))?;
-        Ok(all)
+        all.into_iter().collect()
     }
 
     fn packed() -> Vec<u8> {

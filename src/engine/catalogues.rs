@@ -80,7 +80,9 @@ impl Catalogues {
         for workspace in self.store.workspaces().await? {
             let mut all = Vec::new();
             for summary in self.store.list_sets(&workspace).await? {
-                all.extend(self.load_version(&workspace, &summary.set, summary.version).await?);
+                let content = self.load_version(&workspace, &summary.set, summary.version).await?;
+                self.check_count(&workspace, &summary.set, content.len()).await?;
+                all.extend(content);
             }
             apply(&self.store.load_edits(&workspace).await?, &mut all)?;
             let places = pack(move || Places::build(all)).await?;
@@ -106,7 +108,7 @@ impl Catalogues {
         let unpacking = tokio::task::spawn_blocking(move || {
             let mut all = Vec::new();
             while let Some(part) = parts.blocking_recv() {
-                unpacker.unpack(&part, |geofence| all.push(Arc::new(geofence)))?;
+                unpacker.unpack(&part, |geofence| keep(geofence, &mut all))?;
             }
             Ok::<_, PackError>(all)
         });
@@ -123,6 +125,19 @@ impl Catalogues {
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(all?)
+    }
+
+    /// Says so when a set has not all the geofences that were uploaded: the others are better than none.
+    async fn check_count(&self, workspace: &WorkspaceId, set: &SetName, found: usize) -> Result<(), StoreError> {
+        let versions = self.store.set_versions(workspace, set).await?;
+        let expected = versions
+            .iter()
+            .find(|version| version.live)
+            .map_or(0, |live| live.count);
+        if expected != found as u64 {
+            tracing::error!(%set, expected, found, "geofences of a set are missing or unreadable; upload it again");
+        }
+        Ok(())
     }
 
     /// Reads the workspace's campaigns from the store and makes them current.
@@ -217,11 +232,14 @@ impl Catalogues {
     }
 
     fn show(&self, workspace: &WorkspaceId, catalogue: Catalogue) {
+        let old = Arc::clone(&self.of(workspace).places);
+        let is_other = !Arc::ptr_eq(&old, &catalogue.places);
         let mut all = HashMap::clone(&self.current.load());
         all.insert(workspace.clone(), Arc::new(catalogue));
-        let places = Arc::clone(&self.of(workspace).places);
         self.current.store(Arc::new(all));
-        free_later(places);
+        if is_other {
+            free_later(old);
+        }
     }
 }
 
@@ -237,13 +255,21 @@ fn free_later(old: Arc<Places>) {
     });
 }
 
+/// A stored geofence that can't be read is left out, loudly, so that the others still match.
+fn keep(geofence: Result<Geofence, PackError>, all: &mut Vec<Arc<Geofence>>) {
+    match geofence {
+        Ok(geofence) => all.push(Arc::new(geofence)),
+        Err(error) => tracing::error!(%error, "a stored geofence is left out"),
+    }
+}
+
 /// Lays stored edits on the content of the sets' versions.
 fn apply(edits: &[StoredEdit], all: &mut Vec<Arc<Geofence>>) -> Result<(), StoreError> {
     let edited: HashSet<(&SetName, &GeofenceId)> = edits.iter().map(|edit| (&edit.set, &edit.id)).collect();
     all.retain(|geofence| !edited.contains(&(&geofence.set, &geofence.id)));
     for StoredEdit { set, pack, .. } in edits {
         if let Some(pack) = pack {
-            Unpacker::new(set.clone()).unpack(pack, |geofence| all.push(Arc::new(geofence)))?;
+            Unpacker::new(set.clone()).unpack(pack, |geofence| keep(geofence, all))?;
         }
     }
     // The order of the sets decides which of two with one identity counts.

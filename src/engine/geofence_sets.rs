@@ -41,8 +41,23 @@ pub struct Upload {
     pub reading: Reading,
     /// How it differs from what was live.
     pub diff: Diff,
-    /// The set's version now; `None` when nothing was to be changed.
-    pub version: Option<u32>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a file that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is to be made live.
+    Publish,
+    /// It is live as this version, which is an earlier one when the file changes nothing.
+    Live(u32),
+    /// Nothing was to be changed.
+    DryRun,
+    /// Some of it is wrong, and a part was not wanted.
+    Rejected,
+    /// It would leave nothing of the set, and that was not wanted.
+    WouldEmpty,
 }
 
 /// How an upload is to be taken.
@@ -52,6 +67,8 @@ pub struct UploadMode {
     pub dry_run: bool,
     /// Take the good features even if there are bad ones.
     pub allow_partial: bool,
+    /// Take a file that leaves nothing of the set.
+    pub allow_empty: bool,
 }
 
 /// Why an upload failed.
@@ -93,8 +110,9 @@ impl Engine {
     ) -> Result<Upload, UploadError> {
         let set = options.set.clone();
         let upload = Uuid::new_v4();
+        let before = Arc::clone(&self.catalogues.of(workspace).places);
         let read = self
-            .read_and_stage(workspace, upload, file, format, options, mode)
+            .read_and_stage(upload, file, format, options, Arc::clone(&before), mode)
             .await;
         let ReadFile { reading, diff, content } = match read {
             Ok(read) => read,
@@ -103,23 +121,17 @@ impl Engine {
                 return Err(error);
             }
         };
-        if mode.dry_run || (reading.rejected > 0 && !mode.allow_partial) {
+        let packing = self.catalogues.begin_packing().await;
+        let verdict = self.verdict(workspace, &set, &reading, &diff, &before, mode).await?;
+        if verdict != Verdict::Publish {
             self.store.control.discard_upload(upload).await?;
-            let version = None;
-            return Ok(Upload { reading, diff, version });
-        }
-        let live = self.live_version(workspace, &set).await?;
-        if live > 0 && diff.changes() == 0 {
-            self.store.control.discard_upload(upload).await?;
-            let version = Some(live);
-            return Ok(Upload { reading, diff, version });
+            return Ok(Upload { reading, diff, verdict });
         }
         let finished = FinishedUpload {
             upload,
             count: content.len() as u64,
             at: self.clock.now(),
         };
-        let packing = self.catalogues.begin_packing().await;
         let finish = self
             .store
             .control
@@ -129,20 +141,47 @@ impl Engine {
             .replace_set(&packing, workspace, &set, content, finish)
             .await?;
         tracing::info!(%set, version, count = finished.count, "a geofence set is live");
-        let version = Some(version);
-        Ok(Upload { reading, diff, version })
+        let verdict = Verdict::Live(version);
+        Ok(Upload { reading, diff, verdict })
+    }
+
+    /// What is to be done with a file that was compared with `before`.
+    async fn verdict(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        reading: &Reading,
+        diff: &Diff,
+        before: &Arc<Places>,
+        mode: UploadMode,
+    ) -> Result<Verdict, StoreError> {
+        if mode.dry_run {
+            return Ok(Verdict::DryRun);
+        }
+        if reading.rejected > 0 && !mode.allow_partial {
+            return Ok(Verdict::Rejected);
+        }
+        if reading.accepted == 0 && diff.removed.count > 0 && !mode.allow_empty {
+            return Ok(Verdict::WouldEmpty);
+        }
+        let live = self.live_version(workspace, set).await?;
+        // Somebody may have changed the set while the file was read.
+        let is_as_compared = Arc::ptr_eq(before, &self.catalogues.of(workspace).places);
+        if live > 0 && diff.changes() == 0 && is_as_compared {
+            return Ok(Verdict::Live(live));
+        }
+        Ok(Verdict::Publish)
     }
 
     async fn read_and_stage(
         &self,
-        workspace: &WorkspaceId,
         upload: Uuid,
         file: File,
         format: Format,
         options: ReadOptions,
+        places: Arc<Places>,
         mode: UploadMode,
     ) -> Result<ReadFile, UploadError> {
-        let places = Arc::clone(&self.catalogues.of(workspace).places);
         let (send, mut parts) = mpsc::channel(PARTS_WAITING_MAX);
         let reading = tokio::task::spawn_blocking(move || {
             let parts = (!mode.dry_run).then_some(send);
@@ -186,8 +225,9 @@ impl Engine {
             return Ok(None);
         }
         let content = self.catalogues.load_version(workspace, set, version).await?;
-        let mut differ = Differ::new(self.catalogues.of(workspace).places.of_set(set));
+        let (places, of) = (Arc::clone(&self.catalogues.of(workspace).places), set.clone());
         let (diff, content) = tokio::task::spawn_blocking(move || {
+            let mut differ = Differ::new(places.of_set(&of));
             for geofence in &content {
                 differ.see(geofence);
             }
@@ -210,6 +250,10 @@ impl Engine {
     /// the next check-in.
     pub async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, EngineError> {
         let packing = self.catalogues.begin_packing().await;
+        let known = self.store.control.list_sets(workspace).await?;
+        if !known.iter().any(|known| known.set == *set) {
+            return Ok(false);
+        }
         let delete = self.store.control.delete_set(workspace, set);
         Ok(self
             .catalogues

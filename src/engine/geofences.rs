@@ -1,6 +1,6 @@
 //! Single geofences: put, removed, searched.
 
-use std::{cmp::Ordering, collections::BinaryHeap, sync::Arc};
+use std::{cmp::Ordering, collections::HashSet, sync::Arc};
 
 use super::{
     Engine, EngineError,
@@ -76,7 +76,8 @@ impl Engine {
         Ok(put.await?)
     }
 
-    /// Removes one geofence, at once; false when there is none. An upload of its set that holds it brings it back.
+    /// Removes one geofence from its set, at once; false when there is none. An upload of its set that holds it brings it
+    /// back, and one of the same identity in another set counts from now on.
     pub async fn delete_geofence(&self, workspace: &WorkspaceId, id: &GeofenceId) -> Result<bool, EngineError> {
         let removed = self.catalogues.edit(workspace, self.clock.now(), |places| {
             let Some(before) = places.lookup(id) else {
@@ -87,7 +88,7 @@ impl Engine {
                 id: id.clone(),
                 pack: None,
             };
-            Ok((Some((stored, Edit::Remove(id.clone()))), true))
+            Ok((Some((stored, Edit::Remove(before.set.clone(), id.clone()))), true))
         });
         Ok(removed.await?)
     }
@@ -110,12 +111,16 @@ fn find(places: &Places, filter: &GeofenceFilter, limit: usize) -> Vec<Found> {
     let fits = |geofence: &Geofence| {
         filter.tag.as_ref().is_none_or(|tag| geofence.id.tag == *tag)
             && filter.set.as_ref().is_none_or(|set| geofence.set == *set)
-            && filter.after.as_ref().is_none_or(|after| geofence.id > *after)
     };
     let Some((at, radius_m)) = filter.near else {
-        let found = match &filter.within {
-            Some(area) => first_by_id(places.within_box(area).into_iter(), fits, limit),
-            None => first_by_id(places.iter(), fits, limit),
+        let found: Vec<Arc<Geofence>> = if let Some(area) = &filter.within {
+            first_by_id(places.within_box(area), filter.after.as_ref(), fits, limit)
+        } else {
+            let of_tag = |geofence: &&Arc<Geofence>| filter.tag.as_ref().is_none_or(|tag| geofence.id.tag == *tag);
+            let all = places
+                .in_order(filter.tag.as_ref(), filter.after.as_ref())
+                .take_while(of_tag);
+            all.filter(|geofence| fits(geofence)).take(limit).cloned().collect()
         };
         let found = found.into_iter().map(|geofence| Found {
             geofence,
@@ -123,10 +128,17 @@ fn find(places: &Places, filter: &GeofenceFilter, limit: usize) -> Vec<Found> {
         });
         return found.collect();
     };
+    let in_box: Option<HashSet<&GeofenceId>> = filter.within.as_ref().map(|area| {
+        places
+            .within_box(area)
+            .into_iter()
+            .map(|geofence| &geofence.id)
+            .collect()
+    });
     let mut found: Vec<Found> = places
         .near(at, radius_m)
         .into_iter()
-        .filter(|geofence| fits(geofence))
+        .filter(|geofence| fits(geofence) && in_box.as_ref().is_none_or(|in_box| in_box.contains(&geofence.id)))
         .map(|geofence| {
             let (center, enclosing_m) = geofence.shape.enclosing_circle();
             Found {
@@ -143,49 +155,18 @@ fn find(places: &Places, filter: &GeofenceFilter, limit: usize) -> Vec<Found> {
     found
 }
 
-/// In the order of their identities.
-struct ById(Arc<Geofence>);
-
-impl PartialEq for ById {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for ById {}
-
-impl PartialOrd for ById {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ById {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.id.cmp(&other.0.id)
-    }
-}
-
-/// The `limit` smallest identities, in order.
-fn first_by_id<'a>(
-    all: impl Iterator<Item = &'a Arc<Geofence>>,
+/// The `limit` smallest identities after that one, in order.
+fn first_by_id(
+    mut all: Vec<&Arc<Geofence>>,
+    after: Option<&GeofenceId>,
     fits: impl Fn(&Geofence) -> bool,
     limit: usize,
 ) -> Vec<Arc<Geofence>> {
-    // The greatest of the smallest is on top.
-    let mut first: BinaryHeap<ById> = BinaryHeap::with_capacity(limit + 1);
-    for geofence in all.filter(|geofence| fits(geofence)) {
-        if first.len() == limit && first.peek().is_none_or(|last| last.0.id <= geofence.id) {
-            continue;
-        }
-        first.push(ById(Arc::clone(geofence)));
-        if first.len() > limit {
-            first.pop();
-        }
+    all.retain(|geofence| fits(geofence) && after.is_none_or(|after| geofence.id > *after));
+    if all.len() > limit {
+        all.select_nth_unstable_by(limit, |a, b| a.id.cmp(&b.id));
+        all.truncate(limit);
     }
-    first
-        .into_sorted_vec()
-        .into_iter()
-        .map(|ById(geofence)| geofence)
-        .collect()
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    all.into_iter().cloned().collect()
 }

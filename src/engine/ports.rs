@@ -367,7 +367,7 @@ pub trait ControlStore: Send + Sync {
     async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError>;
     /// Every edit on top of the sets' versions.
     async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError>;
-    /// Keeps an edit, in place of an earlier one of the same geofence.
+    /// Keeps an edit, in place of an earlier one of the same geofence of the same set.
     async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError>;
 
     /// Every campaign with its document.

@@ -100,12 +100,11 @@ impl Values {
     fn choose_id(&mut self, wanted: &str) -> Result<(), Finding> {
         let is_wanted = |name: &str| plain(name) == plain(wanted);
         let of_field = self.fields.iter().find(|entry| is_wanted(&entry.name));
-        let chosen = match of_field {
-            Some(entry) => Some((entry.name.clone(), entry.value.clone())),
-            None => {
-                let key = self.metadata.keys().find(|key| is_wanted(key)).cloned();
-                key.and_then(|key| self.metadata.remove_entry(&key))
-            }
+        let chosen = if let Some(entry) = of_field {
+            Some((entry.name.clone(), entry.value.clone()))
+        } else {
+            let key = self.metadata.keys().find(|key| is_wanted(key)).cloned();
+            key.and_then(|key| self.metadata.remove_entry(&key))
         };
         let (name, value) = chosen.ok_or_else(|| {
             Finding::error(

@@ -169,7 +169,7 @@ impl Shape {
     }
 
     /// Metres to the edge, positive inside. For circles exact; for polygons good to about 0.5 % up to some tens of
-    /// kilometres, away from the poles. The cut of a multipolygon along the antimeridian counts as an edge.
+    /// kilometres, away from the poles. Where a cut at the antimeridian parts two pieces is no edge.
     pub fn signed_distance_m(&self, point: Position) -> f64 {
         match self {
             Self::Circle { center, radius_m } => radius_m - distance_m(*center, point),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{campaign::Campaign, ids::CampaignId, json_reader::Refusal},
-    engine::ports::Role,
+    engine::ports::{Role, StoreError},
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -139,9 +139,13 @@ async fn set_status(app: &App, caller: &Caller, id: &str, status: &str) -> Resul
 async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
     let id = path_id("the campaign's id", &path, CampaignId::new)?;
-    let deleted = app.engine.store.control.delete_campaign(&caller.workspace, &id).await?;
-    app.engine.catalogues.reload_campaigns(&caller.workspace).await?;
-    if deleted {
+    let (engine, workspace, name) = (Arc::clone(&app.engine), caller.workspace.clone(), id.clone());
+    let deleted = to_its_end(async move {
+        let deleted = engine.store.control.delete_campaign(&workspace, &name).await?;
+        engine.catalogues.reload_campaigns(&workspace).await?;
+        Ok::<_, StoreError>(deleted)
+    });
+    if deleted.await?? {
         return Ok(HttpResponse::NoContent().finish());
     }
     Err(Problem::new(

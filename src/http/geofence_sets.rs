@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use super::{
     App,
     auth::Caller,
-    body, parameter, path_id,
+    beside, body, parameter, path_id,
     problem::{Code, Problem, Wrong},
     query, resource, to_its_end,
 };
 use crate::{
     domain::ids::{SetName, Tag},
     engine::{
-        geofence_sets::{Upload, UploadError, UploadMode},
+        geofence_sets::{Upload, UploadError, UploadMode, Verdict},
         ports::Role,
     },
-    files::{Diff, Finding, Format, FormatHints, Limits, ReadOptions, Severity},
+    files::{Diff, FileError, Finding, Format, FormatHints, Limits, ReadOptions, Severity},
     http::geofences::feature,
 };
 
@@ -47,6 +47,7 @@ struct UploadQuery {
     id: Option<String>,
     dry_run: Option<bool>,
     allow_partial: Option<bool>,
+    allow_empty: Option<bool>,
 }
 
 async fn put(
@@ -85,6 +86,7 @@ async fn put(
     let mode = UploadMode {
         dry_run: wanted.dry_run.unwrap_or_default(),
         allow_partial: wanted.allow_partial.unwrap_or_default(),
+        allow_empty: wanted.allow_empty.unwrap_or_default(),
     };
     let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
     let upload = to_its_end(async move {
@@ -92,10 +94,19 @@ async fn put(
         engine.upload_set(&workspace, arrived.file, format, options, mode).await
     });
     let upload = upload.await?.map_err(problem_of)?;
-    if upload.version.is_none() && !mode.dry_run {
-        return Err(refusal(&upload));
+    match upload.verdict {
+        Verdict::Rejected => Err(refusal(&upload)),
+        Verdict::WouldEmpty => {
+            let detail = format!(
+                "the file holds no geofences, and set `{set}` has {}; nothing was changed. Send allowEmpty=true if that is \
+                 meant, or delete the set",
+                upload.diff.removed.count
+            );
+            Err(Problem::new(Code::SetWouldBeEmpty, detail))
+        }
+        Verdict::Live(version) => Ok(HttpResponse::Ok().json(upload_body(&set, &upload, Some(version)))),
+        Verdict::DryRun | Verdict::Publish => Ok(HttpResponse::Ok().json(upload_body(&set, &upload, None))),
     }
-    Ok(HttpResponse::Ok().json(upload_body(&set, &upload)))
 }
 
 /// Names with commas between them.
@@ -106,6 +117,13 @@ fn columns(text: &str) -> Vec<String> {
 fn problem_of(error: UploadError) -> Problem {
     match error {
         UploadError::Engine(error) => error.into(),
+        UploadError::File(error @ (FileError::Io(_) | FileError::NotTaken(_))) => {
+            tracing::error!(%error, "an upload could not be read or kept");
+            Problem::new(
+                Code::Unavailable,
+                "the upload can't be kept here now; the server's log says why",
+            )
+        }
         UploadError::File(error) => {
             let wrong = Wrong {
                 pointer: None,
@@ -138,7 +156,7 @@ fn refusal(upload: &Upload) -> Problem {
     Problem::new(Code::FeaturesRejected, detail).with_errors(wrongs.collect())
 }
 
-fn upload_body(set: &SetName, upload: &Upload) -> Value {
+fn upload_body(set: &SetName, upload: &Upload, version: Option<u32>) -> Value {
     let reading = &upload.reading;
     let of = |wanted: fn(Severity) -> bool| -> Vec<&Finding> {
         reading
@@ -148,7 +166,7 @@ fn upload_body(set: &SetName, upload: &Upload) -> Value {
             .collect()
     };
     let mut body = json!({
-        "set": set, "version": upload.version, "format": reading.format,
+        "set": set, "version": version, "format": reading.format,
         "read": reading.read, "accepted": reading.accepted, "rejected": reading.rejected,
         "warnings": of(|severity| severity != Severity::Error),
         "errors": of(|severity| severity == Severity::Error),
@@ -175,10 +193,17 @@ async fn list(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Probl
     caller.require(Role::Viewer)?;
     let sets = app.engine.store.control.list_sets(&caller.workspace).await?;
     let catalogue = app.engine.catalogues.of(&caller.workspace);
-    let mut counts: HashMap<&SetName, u64> = HashMap::new();
-    for geofence in catalogue.places.iter() {
-        *counts.entry(&geofence.set).or_default() += 1;
-    }
+    let counts = beside(move || {
+        let mut counts: HashMap<SetName, u64> = HashMap::new();
+        for geofence in catalogue.places.iter() {
+            match counts.get_mut(&geofence.set) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(geofence.set.clone(), 1)),
+            }
+        }
+        counts
+    })
+    .await?;
     let items: Vec<Value> = sets
         .iter()
         .map(|set| {
@@ -192,14 +217,16 @@ async fn list(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Probl
 /// The set as GeoJSON, with or without `.geojson` at the end of its name, as a stream.
 async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Viewer)?;
-    let name = path.strip_suffix(".geojson").unwrap_or(&path);
-    let set = path_id("the set's name", name, SetName::new)?;
     let sets = app.engine.store.control.list_sets(&caller.workspace).await?;
-    if !sets.iter().any(|known| known.set == set) {
+    let named = [path.as_str(), path.strip_suffix(".geojson").unwrap_or(&path)]
+        .into_iter()
+        .find(|name| sets.iter().any(|known| known.set.as_str() == *name));
+    let set = path_id("the set's name", named.unwrap_or(&path), SetName::new)?;
+    if named.is_none() {
         return Err(unknown_set(&set));
     }
     let places = Arc::clone(&app.engine.catalogues.of(&caller.workspace).places);
-    let mut geofences = places.of_set(&set).into_iter();
+    let mut geofences = beside(move || places.of_set(&set)).await?.into_iter();
     let mut separator = "";
     let features = std::iter::from_fn(move || {
         let mut part = String::with_capacity(EXPORT_BYTES + EXPORT_BYTES / 8);

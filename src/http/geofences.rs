@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     App,
     auth::Caller,
-    body, pages, parameter, path_id,
+    beside, body, pages, parameter, path_id,
     problem::{Code, Problem},
     query, resource, to_its_end,
 };
@@ -193,7 +193,8 @@ async fn put(
     caller.require(Role::Marketer)?;
     let id = id_of(&path)?;
     let (body, _) = body::read_json::<Map<String, Value>>(&request, payload, SINGLE_BYTES_MAX).await?;
-    let (geofence, warnings) = single::read(&id, body)?;
+    let name = id.clone();
+    let (geofence, warnings) = beside(move || single::read(&name, body)).await??;
     let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
     let put = to_its_end(async move { engine.put_geofence(&workspace, geofence).await }).await??;
     let catalogue = app.engine.catalogues.of(&caller.workspace);

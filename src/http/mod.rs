@@ -157,6 +157,13 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
         .map_err(|error| Problem::new(Code::Internal, error.to_string()))
 }
 
+/// Does what takes longer than a moment beside the threads that answer.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Problem::new(Code::Internal, error.to_string()))
+}
+
 /// The query string as `T`.
 fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     web::Query::<T>::from_query(request.query_string())

@@ -89,6 +89,8 @@ codes! {
     FileUnreadable = "file_unreadable", 400, "Unreadable file";
     /// Some features of the geofence file are wrong, so that none went live. Mend them, or send `allowPartial=true` to take the good ones.
     FeaturesRejected = "features_rejected", 422, "Features rejected";
+    /// The file would leave nothing of a set that has geofences. Send `allowEmpty=true` if that is meant.
+    SetWouldBeEmpty = "set_would_be_empty", 422, "Set would be empty";
     /// The campaign's document is wrong; `errors` names the place.
     CampaignInvalid = "campaign_invalid", 422, "Invalid campaign";
     /// The store can't promise anything now. Nothing was taken; send it again after `Retry-After`.

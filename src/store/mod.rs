@@ -26,3 +26,9 @@ pub fn open(url: &str) -> Result<Store, OpenError> {
     let control: Arc<dyn ControlStore> = Arc::<sqlite::SqliteStore>::clone(&store);
     Ok(Store { hot: store, control })
 }
+
+/// A folder for large files that are soon gone: beside the store where that is a folder, for there is room for its data.
+pub fn scratch_directory(url: &str) -> PathBuf {
+    url.strip_prefix("sqlite:")
+        .map_or_else(std::env::temp_dir, PathBuf::from)
+}

@@ -297,3 +297,64 @@ fn pushes_that_wait_are_sent_by_the_next_server() {
     assert_eq!(stage.judge(&api), 10);
     drop(server);
 }
+
+/// Geofences of an upload in the test below.
+const UPLOADED: usize = 20_000;
+
+/// A file of circles at one place whose ids begin with the version.
+fn versioned(version: &str) -> String {
+    (0..UPLOADED).fold("id,lat,lon,radius\n".to_owned(), |text, number| {
+        let latitude = 40.0 + number as f64 * 0.001;
+        format!("{text}{version}{number},{latitude:.3},8.5,150\n")
+    })
+}
+
+#[test]
+fn a_kill_during_an_upload_leaves_the_old_version_or_the_new_one() {
+    let stage = Stage::set();
+    let path = "/v1/geofence-sets/shops";
+    let (server, api) = stage.serve();
+    assert_eq!(
+        api.call("PUT", path, "text/csv", versioned("0-").as_bytes()).status,
+        200
+    );
+    server.kill();
+    let mut live = 0;
+    for round in 1..=rounds() {
+        let (server, api) = stage.serve();
+        let file = versioned(&format!("{round}-"));
+        let upload = {
+            let (api, file) = (api.clone(), file.clone());
+            std::thread::spawn(move || {
+                api.try_call("PUT", path, "text/csv", file.as_bytes())
+                    .map(|answer| answer.status)
+            })
+        };
+        // Each round a little later, from before the first part is written to after the answer.
+        let pause = std::time::Duration::from_millis(40 * round % 400);
+        std::thread::sleep(pause);
+        server.kill();
+        let answered = upload.join().expect("the upload ends");
+        let (server, api) = stage.serve();
+        let list = api.get("/v1/geofences?set=shops&limit=1000");
+        let versions: BTreeSet<String> = list["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .filter_map(|item| item["externalId"].as_str()?.split('-').next().map(str::to_owned))
+            .collect();
+        assert_eq!(versions.len(), 1, "{versions:?}");
+        let count = api.get("/v1/geofence-sets")["items"][0]["count"].clone();
+        assert_eq!(count, UPLOADED);
+        let found: u64 = versions
+            .first()
+            .and_then(|version| version.parse().ok())
+            .expect("a version");
+        assert!(
+            found == round || (found == live && answered != Some(200)),
+            "{found} after {live}, {answered:?}"
+        );
+        live = found;
+        server.kill();
+    }
+}

@@ -268,6 +268,8 @@ fn many_single_edits_are_packed_and_none_is_lost() {
         assert_eq!(at(&world.api, 40.0 + f64::from(number) * 0.005), [number.to_string()]);
     }
     assert_eq!(world.api.get("/v1/geofence-sets")["items"][0]["count"], 300);
+    let world = world.restart();
+    assert_eq!(world.api.get("/v1/geofence-sets")["items"][0]["count"], 300);
 }
 
 #[test]
@@ -304,6 +306,8 @@ fn geofences_are_searched_by_distance_box_tag_and_page() {
         ids(&api.get("/v1/geofences?bbox=8.4,47.045,8.6,47.075")["items"]),
         ["05", "06", "07"]
     );
+    let both = "near=47.1,8.5&radius=5000&bbox=8.4,47.045,8.6,47.075";
+    assert_eq!(ids(&api.get(&format!("/v1/geofences?{both}"))["items"]), ["07", "06"]);
     let mut path = "/v1/geofences?tag=shop&limit=10".to_owned();
     let mut listed = Vec::new();
     loop {
@@ -431,4 +435,78 @@ fn the_command_line_imports_exports_and_goes_back() {
     assert!(text.contains("0 added, 0 changed, 2 unchanged, 0 removed"), "{text}");
     let (code, text) = beckon(&["export", "nothing"]);
     assert!(code == Some(1) && text.contains("geofence_unknown"), "{text}");
+}
+
+#[test]
+fn what_a_restart_shows_is_what_was_shown_before_it() {
+    let world = World::start();
+    let put = |world: &World, latitude: f64| {
+        let body = json!({"latitude": latitude, "longitude": 8.5, "radius": 150});
+        world.api.ok("PUT", "/v1/geofences/shops/a", &body);
+    };
+    let delete = |world: &World| assert_eq!(world.api.call("DELETE", "/v1/geofences/shops/a", "", &[]).status, 204);
+    upload(&world.api, "", &[("a", 47.0), ("b", 47.1)]);
+    delete(&world);
+    put(&world, 47.2);
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.2)),
+        (vec![], vec!["a".to_owned()])
+    );
+    let world = world.restart();
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.2)),
+        (vec![], vec!["a".to_owned()])
+    );
+    delete(&world);
+    let world = world.restart();
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.2)),
+        (Vec::<String>::new(), vec![])
+    );
+    // The same identity in two sets: one goes, the other appears, before and after a restart.
+    upload(&world.api, "", &[("a", 47.0)]);
+    let path = "/v1/geofence-sets/aaa?tag=shops";
+    assert_eq!(
+        world.api.call("PUT", path, CSV, file(&[("a", 47.5)]).as_bytes()).status,
+        200
+    );
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.5)),
+        (vec!["a".to_owned()], vec![])
+    );
+    delete(&world);
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.5)),
+        (vec![], vec!["a".to_owned()])
+    );
+    let world = world.restart();
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.5)),
+        (vec![], vec!["a".to_owned()])
+    );
+    delete(&world);
+    let world = world.restart();
+    assert_eq!(
+        (at(&world.api, 47.0), at(&world.api, 47.5)),
+        (Vec::<String>::new(), vec![])
+    );
+}
+
+#[test]
+fn an_empty_file_empties_no_set_by_mistake() {
+    let world = World::start();
+    upload(&world.api, "", &[("a", 47.0)]);
+    let empty = "id,lat,lon,radius\n";
+    let refused = world.api.call("PUT", "/v1/geofence-sets/shops", CSV, empty.as_bytes());
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (422, &json!("set_would_be_empty")),
+        "{refused:?}"
+    );
+    assert_eq!(at(&world.api, 47.0), ["a"]);
+    let taken = world
+        .api
+        .call("PUT", "/v1/geofence-sets/shops?allowEmpty=true", CSV, empty.as_bytes());
+    assert_eq!((taken.status, &taken.body["removed"]), (200, &json!(1)), "{taken:?}");
+    assert_eq!(at(&world.api, 47.0), Vec::<String>::new());
 }

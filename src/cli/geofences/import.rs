@@ -26,17 +26,27 @@ pub(crate) struct Import {
     set: Option<String>,
     #[command(flatten)]
     reading: ReadingOptions,
-    /// Take the good features even if others are wrong
-    #[arg(long)]
-    allow_partial: bool,
-    /// Only say what would change
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    mode: Mode,
     #[command(flatten)]
     connection: Connection,
     /// For machines
     #[arg(long)]
     json: bool,
+}
+
+/// How the file is to be taken.
+#[derive(Args)]
+struct Mode {
+    /// Take the good features even if others are wrong
+    #[arg(long)]
+    allow_partial: bool,
+    /// Take a file without geofences, which removes all that the set has
+    #[arg(long)]
+    allow_empty: bool,
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Import {
@@ -50,8 +60,9 @@ impl Import {
         let format = self.format(&mut file)?;
         let kind = format.content_type();
         let mut query = vec![
-            format!("dryRun={}", self.dry_run),
-            format!("allowPartial={}", self.allow_partial),
+            format!("dryRun={}", self.mode.dry_run),
+            format!("allowPartial={}", self.mode.allow_partial),
+            format!("allowEmpty={}", self.mode.allow_empty),
         ];
         query.extend(self.reading.tag.as_deref().map(|tag| format!("tag={}", escape(tag))));
         query.extend(self.reading.radius.map(|radius| format!("radius={radius}")));

@@ -57,8 +57,11 @@ impl Export {
             return Ok(ExitCode::SUCCESS);
         };
         let spinner = progress::spinner(&format!("writing {}", file.display()));
-        let mut out = File::create(file).with_context(|| format!("can't write {}", file.display()))?;
-        let bytes = io::copy(&mut body, &mut out).with_context(|| format!("writing {} broke off", file.display()))?;
+        // What is there stays until the whole is.
+        let part = file.with_added_extension("part");
+        let mut out = File::create(&part).with_context(|| format!("can't write {}", part.display()))?;
+        let bytes = io::copy(&mut body, &mut out).with_context(|| format!("writing {} broke off", part.display()))?;
+        std::fs::rename(&part, file).with_context(|| format!("can't write {}", file.display()))?;
         spinner.finish_and_clear();
         output::line(format!("{}: {bytes} bytes", file.display()))?;
         Ok(ExitCode::SUCCESS)

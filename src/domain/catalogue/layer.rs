@@ -1,6 +1,10 @@
 //! A packed list of geofences with everything that finds them. Immutable.
 
-use std::{collections::HashMap, hash::BuildHasher as _, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::BuildHasher as _,
+    sync::{Arc, OnceLock},
+};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
@@ -18,6 +22,10 @@ pub(super) struct Layer {
     visible: usize,
     index: GeofenceIndex,
     by_id: ById,
+    /// Places of the hidden ones.
+    hidden_by_id: HashMap<GeofenceId, Vec<u32>>,
+    /// Places of the visible ones in the order of their identities, once somebody has asked.
+    by_order: OnceLock<Vec<u32>>,
     by_beacon: HashMap<BeaconId, Vec<u32>>,
     by_code: HashMap<String, Vec<u32>>,
 }
@@ -50,10 +58,17 @@ impl Layer {
                 by_beacon.entry(*beacon).or_default().push(place);
             }
             for code in &geofence.codes {
-                by_code.entry(code.clone()).or_default().push(place);
+                let places = by_code.entry(code.clone()).or_default();
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
             }
         }
         let index = GeofenceIndex::build(kept[..enabled].iter().map(|geofence| geofence.shape.clone()));
+        let mut hidden_by_id: HashMap<GeofenceId, Vec<u32>> = HashMap::new();
+        for (place, geofence) in (visible as u32..).zip(&hidden) {
+            hidden_by_id.entry(geofence.id.clone()).or_default().push(place);
+        }
         kept.extend(hidden);
         Self {
             geofences: kept,
@@ -61,6 +76,8 @@ impl Layer {
             visible,
             index,
             by_id,
+            hidden_by_id,
+            by_order: OnceLock::new(),
             by_beacon,
             by_code,
         }
@@ -94,6 +111,21 @@ impl Layer {
         let hash = self.by_id.hasher.hash_one(id);
         let is_same = |place: &u32| self.geofences[*place as usize].id == *id;
         self.by_id.places.find(hash, is_same).copied()
+    }
+
+    /// Every one of this identity, visible or hidden.
+    pub(super) fn find_all(&self, id: &GeofenceId) -> impl Iterator<Item = u32> {
+        let hidden = self.hidden_by_id.get(id).into_iter().flatten().copied();
+        self.find(id).into_iter().chain(hidden)
+    }
+
+    /// Places of the visible ones in the order of their identities. The first call sorts them.
+    pub(super) fn in_order(&self) -> &[u32] {
+        self.by_order.get_or_init(|| {
+            let mut places: Vec<u32> = (0..self.visible as u32).collect();
+            places.sort_unstable_by(|a, b| self.get(*a).id.cmp(&self.get(*b).id));
+            places
+        })
     }
 
     /// Over those that match; its ids are the places.

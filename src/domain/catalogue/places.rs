@@ -14,27 +14,27 @@ use crate::{
     domain::{
         checkin::CheckIn,
         geofence::Geofence,
-        ids::{GeofenceId, SetName},
-        presence::{Evidence, PlaceMatch},
+        ids::{GeofenceId, SetName, Tag},
+        presence::{Evidence, PlaceMatch, VISITS_MAX},
     },
     geo::{GeofenceIndex, LonLatBox, Position},
 };
 
-/// A change of one geofence.
+/// A change of one geofence of one set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
-    /// Adds it, or replaces the one with its identity.
+    /// Adds it to its set, or replaces the one with its identity there.
     Put(Arc<Geofence>),
-    /// Removes it.
-    Remove(GeofenceId),
+    /// Takes it out of a set.
+    Remove(SetName, GeofenceId),
 }
 
 impl Edit {
-    /// Which geofence.
-    pub fn id(&self) -> &GeofenceId {
+    /// Which geofence of which set.
+    pub fn key(&self) -> (&SetName, &GeofenceId) {
         match self {
-            Self::Put(geofence) => &geofence.id,
-            Self::Remove(id) => id,
+            Self::Put(geofence) => (&geofence.set, &geofence.id),
+            Self::Remove(set, id) => (set, id),
         }
     }
 }
@@ -43,10 +43,11 @@ impl Edit {
 #[derive(Default)]
 pub struct Places {
     packed: Arc<Layer>,
-    /// In the order they were made, each identity once.
+    /// In the order they were made, each key once.
     edits: Vec<Edit>,
+    /// What edits show instead of something in the packed layer, or beside it.
     edited: Layer,
-    /// Places of the packed layer that an edit replaces or removes.
+    /// Visible places of the packed layer that don't count any more.
     hidden: HashSet<u32>,
 }
 
@@ -87,22 +88,35 @@ impl Places {
         let mut edits: Vec<Edit> = self
             .edits
             .iter()
-            .filter(|before| before.id() != edit.id())
+            .filter(|before| before.key() != edit.key())
             .cloned()
             .collect();
         edits.push(edit);
         self.with_edits(edits)
     }
 
+    /// For each identity that an edit touches, that one counts whose set's name sorts last.
     fn with_edits(&self, edits: Vec<Edit>) -> Self {
-        let hidden = edits.iter().filter_map(|edit| self.packed.find(edit.id())).collect();
-        let put = edits.iter().filter_map(|edit| match edit {
-            Edit::Put(geofence) => Some(Arc::clone(geofence)),
-            Edit::Remove(_) => None,
-        });
+        let keys: HashSet<(&SetName, &GeofenceId)> = edits.iter().map(Edit::key).collect();
+        let mut winners: HashMap<&GeofenceId, Option<&Arc<Geofence>>> = HashMap::new();
+        let mut hidden = HashSet::new();
+        for edit in &edits {
+            let (_, id) = edit.key();
+            let winner = winners.entry(id).or_insert_with(|| {
+                hidden.extend(self.packed.find(id));
+                let others = self.packed.find_all(id).map(|place| self.packed.get(place));
+                let others = others.filter(|other| !keys.contains(&(&other.set, &other.id)));
+                others.max_by(|a, b| a.set.cmp(&b.set))
+            });
+            if let Edit::Put(geofence) = edit
+                && winner.is_none_or(|winner| winner.set < geofence.set)
+            {
+                *winner = Some(geofence);
+            }
+        }
         Self {
             packed: Arc::clone(&self.packed),
-            edited: Layer::build(put),
+            edited: Layer::build(winners.into_values().flatten().cloned()),
             hidden,
             edits,
         }
@@ -115,10 +129,11 @@ impl Places {
 
     /// Edits that `before` didn't have, in the order they were made.
     pub fn edits_since(&self, before: &Self) -> Vec<Edit> {
-        let known: HashMap<&GeofenceId, &Edit> = before.edits.iter().map(|edit| (edit.id(), edit)).collect();
-        let is_new = |edit: &&Edit| match (edit, known.get(edit.id())) {
+        let known: HashMap<(&SetName, &GeofenceId), &Edit> =
+            before.edits.iter().map(|edit| (edit.key(), edit)).collect();
+        let is_new = |edit: &&Edit| match (edit, known.get(&edit.key())) {
             (Edit::Put(now), Some(Edit::Put(then))) => !Arc::ptr_eq(now, then),
-            (Edit::Remove(_), Some(Edit::Remove(_))) => false,
+            (Edit::Remove(..), Some(Edit::Remove(..))) => false,
             _ => true,
         };
         self.edits.iter().filter(is_new).cloned().collect()
@@ -175,10 +190,38 @@ impl Places {
             .chain(&self.edited.all()[..self.edited.visible()])
     }
 
+    /// The same in the order of their identities, from the first of a tag or after an identity. The first call for a
+    /// packing sorts it.
+    pub fn in_order<'a>(
+        &'a self,
+        tag: Option<&Tag>,
+        after: Option<&GeofenceId>,
+    ) -> impl Iterator<Item = &'a Arc<Geofence>> + use<'a> {
+        let mut below = from_in(&self.packed, tag, after)
+            .filter(|place| !self.hidden.contains(place))
+            .map(|place| self.packed.get(place))
+            .peekable();
+        let mut above = from_in(&self.edited, tag, after)
+            .map(|place| self.edited.get(place))
+            .peekable();
+        std::iter::from_fn(move || match (below.peek(), above.peek()) {
+            (Some(lower), Some(upper)) if upper.id < lower.id => above.next(),
+            (Some(_), _) => below.next(),
+            (None, _) => above.next(),
+        })
+    }
+
     /// Every geofence, also those that another one of the same identity hides.
     fn content(&self) -> impl Iterator<Item = &Arc<Geofence>> {
-        let hidden = &self.packed.all()[self.packed.visible()..];
-        hidden.iter().chain(self.iter())
+        let edited: HashSet<(&SetName, &GeofenceId)> = self.edits.iter().map(Edit::key).collect();
+        let put = self.edits.iter().filter_map(|edit| match edit {
+            Edit::Put(geofence) => Some(geofence),
+            Edit::Remove(..) => None,
+        });
+        let packed = self.packed.all().iter();
+        packed
+            .filter(move |geofence| !edited.contains(&(&geofence.set, &geofence.id)))
+            .chain(put)
     }
 
     /// The content of one set, also what another one of the same identity hides.
@@ -239,7 +282,8 @@ impl Places {
             .collect()
     }
 
-    /// Everything that a check-in is evidence for: by position, then by beacon, then by code.
+    /// Everything that a check-in is evidence for: by position, then by beacon, then by code. Of a beacon or code that
+    /// stands for very many places only so many count as a device can be in.
     pub fn matching(&self, check_in: &CheckIn) -> Vec<PlaceMatch> {
         let mut matches = Vec::new();
         if let Some(fix) = &check_in.location {
@@ -250,26 +294,36 @@ impl Places {
                 evidence: Evidence::Gps,
             }));
         }
-        for sighting in check_in.beacons.iter().flatten() {
-            self.add_matches(&mut matches, Evidence::Beacon, |layer| layer.with_beacon(sighting.id));
-        }
+        let beacons = check_in.beacons.iter().flatten();
+        let mut heard: Vec<u32> = beacons
+            .flat_map(|sighting| self.select_places(move |layer| layer.with_beacon(sighting.id)))
+            .collect();
+        heard.sort_unstable();
+        heard.dedup();
+        let mut add = |places: &mut dyn Iterator<Item = u32>, evidence| {
+            matches.extend(places.take(VISITS_MAX).map(|place| PlaceMatch { place, evidence }));
+        };
+        add(&mut heard.into_iter(), Evidence::Beacon);
         if let Some(code) = check_in.code.as_deref() {
-            self.add_matches(&mut matches, Evidence::Code, |layer| layer.with_code(code));
+            add(&mut self.select_places(|layer| layer.with_code(code)), Evidence::Code);
         }
         matches
     }
 
-    fn add_matches(&self, matches: &mut Vec<PlaceMatch>, evidence: Evidence, of: impl Fn(&Layer) -> &[u32]) {
-        let below = of(&self.packed)
-            .iter()
-            .copied()
-            .filter(|place| !self.hidden.contains(place));
-        let above = of(&self.edited).iter().map(|place| self.above(*place));
-        for place in below.chain(above) {
-            let seen = PlaceMatch { place, evidence };
-            if !matches.contains(&seen) {
-                matches.push(seen);
-            }
-        }
+    /// Places that both layers name and that count.
+    fn select_places<'a>(&'a self, of: impl Fn(&'a Layer) -> &'a [u32]) -> impl Iterator<Item = u32> {
+        let below = of(&self.packed).iter().copied();
+        let below = below.filter(|place| !self.hidden.contains(place));
+        below.chain(of(&self.edited).iter().map(|place| self.above(*place)))
     }
+}
+
+/// Places of a layer in the order of identities, from there on.
+fn from_in<'a>(layer: &'a Layer, tag: Option<&Tag>, after: Option<&GeofenceId>) -> impl Iterator<Item = u32> + use<'a> {
+    let order = layer.in_order();
+    let is_before = |place: &u32| {
+        let id = &layer.get(*place).id;
+        after.is_some_and(|after| id <= after) || tag.is_some_and(|tag| id.tag < *tag)
+    };
+    order[order.partition_point(is_before)..].iter().copied()
 }

@@ -1,6 +1,6 @@
 //! Single edits on top of packed geofences against packing everything anew.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use proptest::prelude::*;
 
@@ -40,22 +40,30 @@ fn geofence(number: u8, set: &str, east: u8, enabled: bool) -> Arc<Geofence> {
     })
 }
 
+/// One of three sets, so that several have the same identities.
+fn set(number: u8, east: u8) -> &'static str {
+    ["a", "b", "c"][usize::from((number + east) % 3)]
+}
+
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let edit = (0..12_u8, 0..8_u8, 0..4_u8).prop_map(|(number, east, kind)| match kind {
-        0 => Edit::Remove(id(number)),
-        kind => Edit::Put(geofence(number, "b", east, kind != 1)),
+        0 => Edit::Remove(SetName::new(set(number, east)).unwrap(), id(number)),
+        kind => Edit::Put(geofence(number, set(number, east), east, kind != 1)),
     });
     prop::collection::vec(edit, 0..30)
 }
 
-fn base() -> impl Strategy<Value = Vec<Arc<Geofence>>> {
+type Content = BTreeMap<(SetName, GeofenceId), Arc<Geofence>>;
+
+fn base() -> impl Strategy<Value = Content> {
     let one = (0..12_u8, 0..8_u8, prop::bool::weighted(0.8));
     prop::collection::vec(one, 0..20).prop_map(|all| {
-        let mut by_id = BTreeMap::new();
-        for (number, east, enabled) in all {
-            by_id.insert(number, geofence(number, "b", east, enabled));
-        }
-        by_id.into_values().collect()
+        let geofences = all
+            .into_iter()
+            .map(|(number, east, enabled)| geofence(number, set(number, east), east, enabled));
+        geofences
+            .map(|geofence| ((geofence.set.clone(), geofence.id.clone()), geofence))
+            .collect()
     })
 }
 
@@ -83,22 +91,31 @@ fn check_in(east: u8) -> CheckIn {
 proptest! {
     #[test]
     fn edits_on_top_are_the_same_as_packing_anew(base in base(), edits in edits()) {
-        let mut places = Places::build(base.iter().cloned());
-        let mut content: BTreeMap<GeofenceId, Arc<Geofence>> =
-            base.into_iter().map(|geofence| (geofence.id.clone(), geofence)).collect();
+        let mut places = Places::build(base.values().cloned());
+        let mut content = base;
         for edit in edits {
+            let key = (edit.key().0.clone(), edit.key().1.clone());
             match &edit {
-                Edit::Put(geofence) => content.insert(geofence.id.clone(), Arc::clone(geofence)),
-                Edit::Remove(id) => content.remove(id),
+                Edit::Put(geofence) => content.insert(key, Arc::clone(geofence)),
+                Edit::Remove(..) => content.remove(&key),
             };
             places = places.with_edit(edit);
         }
         for places in [&places, &places.repacked()] {
             let packed = Places::build(content.values().cloned());
             prop_assert_eq!(places.len(), packed.len());
-            prop_assert_eq!(places.iter().count(), content.len());
+            let visible: BTreeMap<&GeofenceId, &Arc<Geofence>> = content.iter().map(|((_, id), geofence)| (id, geofence)).collect();
+            prop_assert_eq!(places.iter().count(), visible.len());
+            prop_assert!(places.in_order(None, None).eq(visible.values().copied()));
+            prop_assert!(places.in_order(None, Some(&id(5))).eq(visible.range::<GeofenceId, _>((Bound::Excluded(&id(5)), Bound::Unbounded)).map(|(_, geofence)| *geofence)));
+            for name in ["a", "b", "c"].map(|name| SetName::new(name).unwrap()) {
+                let mut of_set: Vec<GeofenceId> = places.of_set(&name).iter().map(|geofence| geofence.id.clone()).collect();
+                of_set.sort();
+                let expected: Vec<GeofenceId> = content.keys().filter(|(set, _)| *set == name).map(|(_, id)| id.clone()).collect();
+                prop_assert_eq!(of_set, expected);
+            }
             for number in 0..12 {
-                prop_assert_eq!(places.lookup(&id(number)), content.get(&id(number)).map(AsRef::as_ref));
+                prop_assert_eq!(places.lookup(&id(number)), visible.get(&id(number)).map(AsRef::as_ref));
                 prop_assert_eq!(places.find(&id(number)).is_some(), packed.find(&id(number)).is_some());
             }
             for east in 0..8 {

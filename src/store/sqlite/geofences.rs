@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{SqliteStore, unreadable};
+use super::{SqliteStore, unreadable, writer::Writer};
 use crate::{
     domain::{
         ids::{ExternalId, GeofenceId, SetName, Tag, WorkspaceId},
@@ -145,31 +145,22 @@ impl SqliteStore {
                 Ok((version, superseded))
             })
             .await?;
-        self.sweep_geofence_parts(superseded).await?;
+        self.sweep_later(superseded);
         Ok(version)
     }
 
-    /// Deletes the parts of uploads that no version knows, a few at a time.
     pub(super) async fn sweep_geofence_parts(&self, uploads: Vec<Uuid>) -> Result<(), StoreError> {
-        for upload in uploads {
-            loop {
-                let deleted = self
-                    .writer
-                    .write(move |connection| {
-                        connection
-                            .prepare_cached(
-                                "DELETE FROM geofence_part WHERE rowid IN
-                                     (SELECT rowid FROM geofence_part WHERE upload = ? LIMIT ?)",
-                            )?
-                            .execute(params![upload.as_bytes(), SWEPT_PARTS_MAX as i64])
-                    })
-                    .await?;
-                if deleted < SWEPT_PARTS_MAX {
-                    break;
-                }
+        sweep(&self.writer, uploads).await
+    }
+
+    /// The same beside whoever waits. What is left over is swept when the database is opened.
+    fn sweep_later(&self, uploads: Vec<Uuid>) {
+        let writer = self.writer.clone();
+        tokio::spawn(async move {
+            if let Err(error) = sweep(&writer, uploads).await {
+                tracing::warn!(%error, "parts of old geofence versions are left until the next start");
             }
-        }
-        Ok(())
+        });
     }
 
     pub(super) async fn activate_geofence_version(
@@ -210,7 +201,7 @@ impl SqliteStore {
                 Ok((sets + edits > 0, uploads))
             })
             .await?;
-        self.sweep_geofence_parts(uploads).await?;
+        self.sweep_later(uploads);
         Ok(was_there)
     }
 
@@ -218,7 +209,7 @@ impl SqliteStore {
         let workspace = workspace.clone();
         self.read(move |connection| {
             let mut select = connection.prepare_cached(
-                "SELECT name, tag, external_id, pack FROM geofence_edit WHERE workspace = ? ORDER BY tag, external_id",
+                "SELECT name, tag, external_id, pack FROM geofence_edit WHERE workspace = ? ORDER BY name, tag, external_id",
             )?;
             let rows = select.query_map([workspace.as_str()], |row| {
                 Ok(StoredEdit {
@@ -245,7 +236,12 @@ impl SqliteStore {
         let (workspace, edit) = (workspace.clone(), edit.clone());
         self.writer
             .write(move |connection| {
-                let id = [workspace.as_str(), edit.id.tag.as_str(), edit.id.external_id.as_str()];
+                let id = [
+                    workspace.as_str(),
+                    edit.set.as_str(),
+                    edit.id.tag.as_str(),
+                    edit.id.external_id.as_str(),
+                ];
                 let is_uploaded: bool = connection
                     .prepare_cached("SELECT EXISTS (SELECT 1 FROM geofence_set WHERE workspace = ? AND name = ?)")?
                     .query_row([workspace.as_str(), edit.set.as_str()], |row| row.get(0))?;
@@ -253,21 +249,43 @@ impl SqliteStore {
                     // There is no version below from which it would have to be taken out.
                     return connection
                         .prepare_cached(
-                            "DELETE FROM geofence_edit WHERE workspace = ? AND tag = ? AND external_id = ?",
+                            "DELETE FROM geofence_edit WHERE workspace = ? AND name = ? AND tag = ? AND external_id = ?",
                         )?
                         .execute(id)
                         .map(drop);
                 }
                 connection
                     .prepare_cached(
-                        "INSERT INTO geofence_edit (workspace, tag, external_id, name, at, pack) VALUES (?, ?, ?, ?, ?, ?)
-                         ON CONFLICT DO UPDATE SET name = excluded.name, at = excluded.at, pack = excluded.pack",
+                        "INSERT INTO geofence_edit (workspace, name, tag, external_id, at, pack) VALUES (?, ?, ?, ?, ?, ?)
+                         ON CONFLICT DO UPDATE SET at = excluded.at, pack = excluded.pack",
                     )?
-                    .execute(params![id[0], id[1], id[2], edit.set.as_str(), at.0, edit.pack])
+                    .execute(params![id[0], id[1], id[2], id[3], at.0, edit.pack])
                     .map(drop)
             })
             .await
     }
+}
+
+/// Deletes the parts of uploads that no version knows, a few at a time.
+async fn sweep(writer: &Writer, uploads: Vec<Uuid>) -> Result<(), StoreError> {
+    for upload in uploads {
+        loop {
+            let deleted = writer
+                .write(move |connection| {
+                    connection
+                        .prepare_cached(
+                            "DELETE FROM geofence_part WHERE rowid IN
+                                 (SELECT rowid FROM geofence_part WHERE upload = ? LIMIT ?)",
+                        )?
+                        .execute(params![upload.as_bytes(), SWEPT_PARTS_MAX as i64])
+                })
+                .await?;
+            if deleted < SWEPT_PARTS_MAX {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How many there were.

@@ -49,8 +49,8 @@ CREATE TABLE geofence_part (upload BLOB NOT NULL, number INTEGER NOT NULL, pack 
 CREATE UNIQUE INDEX geofence_part_of ON geofence_part (upload, number);
 -- Without a pack the geofence is removed.
 CREATE TABLE geofence_edit (
-    workspace TEXT NOT NULL, tag TEXT NOT NULL, external_id TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL,
-    pack BLOB, PRIMARY KEY (workspace, tag, external_id)) WITHOUT ROWID;
+    workspace TEXT NOT NULL, name TEXT NOT NULL, tag TEXT NOT NULL, external_id TEXT NOT NULL, at INTEGER NOT NULL,
+    pack BLOB, PRIMARY KEY (workspace, name, tag, external_id)) WITHOUT ROWID;
 CREATE TABLE campaign (
     workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;

@@ -77,6 +77,7 @@ enum Message {
 }
 
 /// The writing thread's queue.
+#[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
 }
