@@ -1,6 +1,6 @@
 //! Rows of separated fields: which separator, and how numbers are written.
 
-use super::{Finding, FindingCode, finding::quote, shown};
+use super::{Finding, FindingCode, error::shown, finding::quote};
 
 /// The separators that are recognised, the likeliest first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];

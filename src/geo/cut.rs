@@ -232,13 +232,33 @@ fn pieces(paths: &[Vec<Place>]) -> Vec<Polygon> {
         None => join(&parts),
     };
     let mut pieces: Vec<Polygon> = outers.into_iter().map(|outer| vec![outer]).collect();
+    let spans: Vec<[Vertex; 2]> = pieces.iter().map(|piece| span(&piece[0])).collect();
     for hole in whole_holes {
-        let home = pieces.iter().position(|piece| holds(&piece[0], &hole)).unwrap_or(0);
+        let [from, to] = span(&hole);
+        let may_hold = |[west_south, east_north]: &[Vertex; 2]| {
+            (0..2).all(|axis| west_south[axis] <= from[axis] && to[axis] <= east_north[axis])
+        };
+        let home = pieces
+            .iter()
+            .zip(&spans)
+            .position(|(piece, span)| may_hold(span) && holds(&piece[0], &hole))
+            .unwrap_or(0);
         if let Some(piece) = pieces.get_mut(home) {
             piece.push(hole);
         }
     }
     pieces
+}
+
+/// The south-western and the north-eastern corner of the box round a ring.
+fn span(ring: &[Vertex]) -> [Vertex; 2] {
+    let nothing = [[f64::INFINITY; 2], [f64::NEG_INFINITY; 2]];
+    ring.iter().fold(nothing, |[from, to], vertex| {
+        [
+            [from[0].min(vertex[0]), from[1].min(vertex[1])],
+            [to[0].max(vertex[0]), to[1].max(vertex[1])],
+        ]
+    })
 }
 
 /// Whether the hole lies in the ring: told by its first vertex that isn't on the ring.
