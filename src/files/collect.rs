@@ -160,7 +160,7 @@ impl<'a> Collector<'a> {
                 Severity::Warning,
                 FindingCode::NothingFound,
                 "the file holds no rows or features",
-                "uploading it would remove every geofence of the set",
+                "an upload of it is refused while the set has geofences",
             );
             self.find(&Place::default(), finding);
         }

@@ -194,7 +194,7 @@ fn findings_and_rows_are_limited() {
 #[test]
 fn a_header_alone_warns() {
     let reading = csv("id,lat,lon\n", &options());
-    assert_snapshot!(findings(&reading), @"warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set");
+    assert_snapshot!(findings(&reading), @"warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences");
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn a_foreign_coordinate_system_warns() {
     };
     assert_snapshot!(crs("urn:ogc:def:crs:EPSG::2263"), @r#"
     warning crs_ignored: `crs` is ignored: `{"type": "name", "properties": {"name": "urn:ogc:def:crs:EPS…` (at /crs) — save the file in WGS84 longitude and latitude (EPSG:4326)
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     "#);
     assert!(!crs("urn:ogc:def:crs:OGC:1.3:CRS84").contains("crs_ignored"));
 }

@@ -111,7 +111,7 @@ fn what_is_no_place_is_counted_and_told_once() {
     line 7: note part_skipped: 1 screen overlay is left out — fine, unless they should be geofences: those need a point or a polygon
     line 8: note part_skipped: 2 placemarks within an unknown element are left out — fine, unless they should be geofences: those need a point or a polygon
     line 8: note part_skipped: 1 tour is left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     ");
 }
 
@@ -346,12 +346,12 @@ fn files_of_others_get_a_verdict() {
     }
     assert_snapshot!(verdicts.join("\n"), @r#"
     100_nested_folders: []
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     101_nested_elements: []
     line 11: note part_skipped: 10 placemarks within an unknown element are left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     101_nested_folders: []
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     all-unknown-attrs-input: []
     line 132: error geometry_missing: there is no geometry — draw a point or polygon for it, or leave it out
     line 154: error geometry_missing: there is no geometry — draw a point or polygon for it, or leave it out
@@ -366,18 +366,18 @@ fn files_of_others_get_a_verdict() {
     line 194: note part_skipped: 2 screen overlays are left out — fine, unless they should be geofences: those need a point or a polygon
     badcoords: []
     line 8: note part_skipped: 1 line is left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     badcoords-golden: []
     line 2: note part_skipped: 1 line is left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     billion: []
     line 7: note dtd_ignored: the document type declaration (DTD) is passed over — nothing that it declares or links to is used
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     ge-point: ["stands/Point"]
     line 34: warning id_from_name: there is no id; the name stands for it — add `externalId`: with a new name it would be a new geofence
     invalid_descriptions: []
     line 12: note part_skipped: 3 placemarks without a geometry are left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     schemadata: ["stands/default schemadatadata"]
     line 15: warning id_from_name: there is no id; the name stands for it — add `externalId`: with a new name it would be a new geofence
     "#);

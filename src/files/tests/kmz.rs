@@ -168,19 +168,19 @@ fn archives_of_others_get_a_verdict() {
     doc: 0 accepted
     note file_chosen: `doc.kml` was read, and 1 other KML files in the archive were not — upload the others in archives or as files of their own
     line 1: note part_skipped: 1 placemark without a geometry is left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     hier: 0 accepted
     note file_chosen: `doc.kml` was read, and 1 other KML files in the archive were not — upload the others in archives or as files of their own
     line 3: note part_skipped: 2 network links are left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     multikml-doc: 0 accepted
     note file_chosen: `b.kml` was read, and 3 other KML files in the archive were not — upload the others in archives or as files of their own
     line 1: note part_skipped: 1 placemark without a geometry is left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     multikml-nodoc: 0 accepted
     note file_chosen: `b.kml` was read, and 2 other KML files in the archive were not — upload the others in archives or as files of their own
     line 1: note part_skipped: 1 placemark without a geometry is left out — fine, unless they should be geofences: those need a point or a polygon
-    warning nothing_found: the file holds no rows or features — uploading it would remove every geofence of the set
+    warning nothing_found: the file holds no rows or features — an upload of it is refused while the set has geofences
     nokml: the zip file has no KML file in it; it has `hi.txt`, `foo/bar/bar.txt`, `foo/foo.txt`
     overflow_bad_offset: the zip file can't be unpacked: `kmlsamples.kml` and what follows it overlap
     overflow_corrupted_stack: the zip file can't be unpacked: `kmlsamples.kml` and what follows it overlap
