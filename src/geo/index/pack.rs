@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     GeofenceIndex,
     grid::{Bounds, PLACE_BITS, UNIT_M, grid, place_on_curve},
-    leaf::{Ball, Leaf, Names, is_odd},
+    leaf::{Ball, Kinds, Leaf, is_odd},
     node::{Child, Node, WIDTH},
 };
 use crate::geo::Shape;
@@ -25,11 +25,11 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
 
     let mut index = GeofenceIndex {
         leaves: Vec::with_capacity(order.len().div_ceil(WIDTH)),
-        names: Vec::with_capacity(order.len().div_ceil(WIDTH)),
+        kinds: Vec::with_capacity(order.len().div_ceil(WIDTH)),
         levels: Vec::new(),
         places: Vec::with_capacity(order.len()),
         polygons: Vec::new(),
-        rasters: Vec::new(),
+        glances: Vec::new(),
         odd_radii_m: Vec::new(),
     };
     let mut children = Vec::with_capacity(index.leaves.capacity());
@@ -56,7 +56,7 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             match shape {
                 Shape::Polygons(polygons) => {
                     index.polygons.push(Arc::clone(polygons));
-                    index.rasters.push(polygons.raster().clone());
+                    index.glances.push(polygons.glance());
                 }
                 Shape::Circle { .. } if is_odd(radius_m) => index.odd_radii_m.push(radius_m),
                 Shape::Circle { .. } => {}
@@ -75,12 +75,12 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             });
         }
         index.leaves.push(Leaf::new(&balls));
-        index.names.push(Names::new(&balls, first_polygon, first_odd_radius));
+        index.kinds.push(Kinds::new(&balls, first_polygon, first_odd_radius));
         children.push(all);
     }
     index.odd_radii_m.shrink_to_fit();
     index.polygons.shrink_to_fit();
-    index.rasters.shrink_to_fit();
+    index.glances.shrink_to_fit();
     while children.len() > ROOTS_MAX {
         index.levels.push(children.chunks(WIDTH).map(Node::new).collect());
         children = children

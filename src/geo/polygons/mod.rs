@@ -12,7 +12,8 @@ mod stripes;
 
 use distance::{Boxes, Seam};
 use raster::Cell;
-pub(super) use raster::Raster;
+pub(super) use raster::Glance;
+use raster::Raster;
 use rings::Rings;
 pub(super) use rings::{Side, area_doubled, crossings};
 use stripes::Stripes;
@@ -181,8 +182,14 @@ impl Polygons {
     }
 
     /// What tells most points by one look.
-    pub(super) fn raster(&self) -> &Raster {
-        &self.raster
+    pub(super) fn glance(&self) -> Glance {
+        self.raster.at_a_glance()
+    }
+
+    /// What [`Polygons::contains`] says of a point that the raster doesn't tell, neither at a pole nor on the
+    /// antimeridian.
+    pub(super) fn contains_mixed(&self, point: Vertex) -> bool {
+        self.contains_exactly(point)
     }
 
     fn contains_on_plane(&self, point: Vertex) -> bool {
