@@ -154,21 +154,25 @@ impl Leaf {
         let step = self.radius_step();
         // From outside the edge to inside it, with what small radii lose from geodesic to chord.
         let band = step + 2.0 * MARGIN_STEPS + 0.3;
-        let (mut maybe, mut surely) = ([0_u32; WIDTH], [0_u32; WIDTH]);
+        let (mut squared, mut outer, mut bits) = ([0_f32; WIDTH], [0_f32; WIDTH], [0_u32; WIDTH]);
         for lane in 0..WIDTH {
-            let squared = self.squared(point, lane);
-            let outer = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + MARGIN_STEPS;
-            let inner = (outer * (1.0 - 3.0 * SINGLE) - band).max(0.0);
-            maybe[lane] = if squared <= outer * outer { 1 << lane } else { 0 };
-            surely[lane] = if squared < inner * inner { 1 << lane } else { 0 };
+            squared[lane] = self.squared(point, lane);
+            outer[lane] = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + MARGIN_STEPS;
+            bits[lane] = if squared[lane] <= outer[lane] * outer[lane] {
+                1 << lane
+            } else {
+                0
+            };
         }
-        let join = |bits: [u32; WIDTH]| bits.iter().fold(0, |all, bit| all | bit);
-        let surely = if self.radius_shift <= SMALL_RADIUS_SHIFT {
-            join(surely)
-        } else {
-            0
-        };
-        (join(maybe) & u32::from(self.present), surely)
+        let maybe = bits.iter().fold(0, |all, bit| all | bit) & u32::from(self.present);
+        if maybe == 0 || self.radius_shift > SMALL_RADIUS_SHIFT {
+            return (maybe, 0);
+        }
+        for lane in 0..WIDTH {
+            let inner = (outer[lane] * (1.0 - 3.0 * SINGLE) - band).max(0.0);
+            bits[lane] = if squared[lane] < inner * inner { 1 << lane } else { 0 };
+        }
+        (maybe, bits.iter().fold(0, |all, bit| all | bit))
     }
 
     /// The balls that come within `reach_m` metres of the point, a bit for each, and a few more.

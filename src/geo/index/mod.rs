@@ -25,12 +25,13 @@ pub use search::Hits;
 /// An immutable index. Shapes are named by their place in the list that it was built from.
 #[derive(Debug)]
 pub struct GeofenceIndex {
+    count: usize,
     leaves: Vec<Leaf>,
     /// For each leaf, which of its shapes are more than a circle.
     kinds: Vec<Kinds>,
     /// Levels of nodes, the lowest first. Node `n` has children `16 n` to `16 n + 15` in the level below, or leaves.
     levels: Vec<Vec<Node>>,
-    /// The exact centres of the enclosing circles, in the order of the leaves.
+    /// The exact centres of the enclosing circles, sixteen for each leaf.
     places: Vec<Position>,
     polygons: Vec<Arc<Polygons>>,
     /// A small picture of each polygon, so that most looks at one are not a walk through the memory.
@@ -46,12 +47,12 @@ impl GeofenceIndex {
 
     /// How many shapes there are.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.count
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.count == 0
     }
 
     /// What the index itself holds, in bytes. The vertices of polygons belong to the shapes, and aren't counted.

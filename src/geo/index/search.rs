@@ -26,6 +26,7 @@ struct Scratch {
     points: Vec<Grid>,
     held: Vec<Held>,
     polygons: Vec<Candidate>,
+    unclear: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -206,6 +207,7 @@ impl GeofenceIndex {
             points,
             held,
             polygons,
+            unclear,
         } = &mut hits.scratch;
         points.clear();
         points.extend(at.iter().map(|at| grid(*at)));
@@ -259,7 +261,7 @@ impl GeofenceIndex {
                     contains: None,
                 }));
             }
-            self.settle(polygons, at);
+            self.settle(polygons, unclear, at);
         }
         let mut polygons = polygons.iter().peekable();
         let mut held = held.iter().peekable();
@@ -283,7 +285,7 @@ impl GeofenceIndex {
     }
 
     /// Leaves those of the candidates that contain their point.
-    fn settle(&self, candidates: &mut Vec<Candidate>, at: &[Position]) {
+    fn settle(&self, candidates: &mut Vec<Candidate>, unclear: &mut Vec<u32>, at: &[Position]) {
         let point_of = |candidate: &Candidate| {
             let at = at[candidate.point as usize];
             [at.longitude, at.latitude]
@@ -292,14 +294,38 @@ impl GeofenceIndex {
             let point = point_of(candidate);
             candidate.contains = self.glances[candidate.polygon as usize].look(point).answer();
         }
+        // What the small pictures don't tell is taken one step after the other, so that all of them wait together.
+        unclear.clear();
+        for (number, candidate) in (0..).zip(&*candidates) {
+            if candidate.contains.is_none() {
+                unclear.push(number);
+            }
+        }
+        for number in &*unclear {
+            let candidate = &mut candidates[*number as usize];
+            let point = point_of(candidate);
+            let glance = &self.glances[candidate.polygon as usize];
+            candidate.contains = glance.look_closer(glance.look(point));
+        }
+        unclear.retain(|number| candidates[*number as usize].contains.is_none());
+        let polygons = |number: &u32| &self.polygons[candidates[*number as usize].polygon as usize];
+        let touched = unclear.iter().fold(0, |all, number| all ^ polygons(number).touch());
+        black_box(touched);
+        let touched = unclear.iter().fold(0, |all, number| {
+            all ^ polygons(number).touch_edges(point_of(&candidates[*number as usize]))
+        });
+        black_box(touched);
+        for number in &*unclear {
+            let candidate = &mut candidates[*number as usize];
+            let contains = self.polygons[candidate.polygon as usize].contains_mixed(point_of(candidate));
+            candidate.contains = Some(contains);
+        }
         candidates.retain(|candidate| {
             let at = at[candidate.point as usize];
             if is_ambiguous(at) {
                 return self.polygons[candidate.polygon as usize].contains(at);
             }
-            candidate
-                .contains
-                .unwrap_or_else(|| self.contains_mixed(candidate.polygon, point_of(candidate)))
+            candidate.contains == Some(true)
         });
     }
 }

@@ -59,10 +59,14 @@ struct Frame {
 pub(crate) struct Raster {
     frame: Frame,
     cells: Arc<[u64]>,
+    /// The same with 16 cells a side.
+    small: [u64; 8],
 }
 
 /// Binary logarithm of a [`Glance`]'s cells a side, the least that a picture has.
 const GLANCE_LEVEL: u8 = 4;
+/// A small picture that tells nothing.
+const ALL_MIXED: [u64; 8] = [0xAAAA_AAAA_AAAA_AAAA; 8];
 /// Its cells a side.
 const GLANCE_SIDE: f64 = (1 << GLANCE_LEVEL) as f64;
 
@@ -106,6 +110,7 @@ impl Glance {
     /// What the small picture tells of a point of the plane, without a branch, so that looks at many pictures wait for
     /// the memory together.
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "branches would be mispredicted")]
     pub(crate) fn look(&self, [x, y]: Vertex) -> Seen {
         let shift = if self.is_shifted & (x < 0.0) { 360.0 } else { 0.0 };
         let x = x + shift;
@@ -171,6 +176,7 @@ impl Raster {
                 rows_per_degree: 0.0,
             },
             cells: Arc::default(),
+            small: ALL_MIXED,
         }
     }
 
@@ -206,6 +212,7 @@ impl Raster {
         drawing.colour(contains);
         Self {
             frame,
+            small: drawing.small(),
             cells: drawing.cells.into(),
         }
     }
@@ -233,34 +240,20 @@ impl Raster {
             let cells = if is_drawn { full / scale } else { GLANCE_SIDE / degrees };
             if cells.is_finite() { cells } else { 0.0 }
         };
-        let mut glance = Glance {
-            cells: [0; 8],
+        let columns_per_degree = per_degree(self.frame.columns_per_degree, bounds.east - bounds.west);
+        let rows_per_degree = per_degree(self.frame.rows_per_degree, bounds.north - bounds.south);
+        // Without extent there is no telling what is beyond it.
+        let is_flat = columns_per_degree == 0.0 || rows_per_degree == 0.0;
+        Glance {
+            cells: if is_flat { ALL_MIXED } else { self.small },
             west: bounds.west,
             south: bounds.south,
-            columns_per_degree: per_degree(self.frame.columns_per_degree, bounds.east - bounds.west),
-            rows_per_degree: per_degree(self.frame.rows_per_degree, bounds.north - bounds.south),
+            columns_per_degree,
+            rows_per_degree,
             full: Arc::clone(&self.cells),
             is_shifted,
-            level,
-        };
-        // Without extent there is no telling what is beyond it.
-        let is_flat = glance.columns_per_degree == 0.0 || glance.rows_per_degree == 0.0;
-        let finer = scale as usize;
-        for row in 0..1 << GLANCE_LEVEL {
-            for column in 0..1 << GLANCE_LEVEL {
-                let at = |number: usize| {
-                    let (across, up) = (number % finer, number / finer);
-                    let bit = self.frame.bit(column * finer + across, row * finer + up);
-                    cell(&self.cells, bit)
-                };
-                let first = if is_drawn && !is_flat { at(0) } else { Cell::Mixed };
-                let is_same = first == Cell::Mixed || (1..finer * finer).all(|number| at(number) == first);
-                let cell = if is_same { first } else { Cell::Mixed };
-                let bit = ((row << GLANCE_LEVEL) + column) * 2;
-                glance.cells[bit / 64] |= (cell as u64) << (bit % 64);
-            }
+            level: if is_flat { 0 } else { level },
         }
-        glance
     }
 
     /// Bytes on the heap.
@@ -360,6 +353,23 @@ impl Drawing {
                 self.set(column, row, Cell::Mixed);
             }
         }
+    }
+
+    /// The same with 16 cells a side, mixed where the cells that one is made of differ.
+    fn small(&self) -> [u64; 8] {
+        let finer = 1 << (self.frame.level - GLANCE_LEVEL);
+        let mut small = [0; 8];
+        for row in 0..1 << GLANCE_LEVEL {
+            for column in 0..1 << GLANCE_LEVEL {
+                let at = |number: usize| self.cell(column * finer + number % finer, row * finer + number / finer);
+                let first = at(0);
+                let is_same = (1..finer * finer).all(|number| at(number) == first);
+                let cell = if is_same { first } else { Cell::Mixed };
+                let bit = ((row << GLANCE_LEVEL) + column) * 2;
+                small[bit / 64] |= (cell as u64) << (bit % 64);
+            }
+        }
+        small
     }
 
     /// Tells inside from outside in all cells that no edge meets; neighbours among these are alike.
