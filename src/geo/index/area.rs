@@ -41,7 +41,7 @@ impl GeofenceIndex {
                     between_m = distance_m(at, center) - circle_m;
                 }
                 if between_m <= radius_m {
-                    found.push(index.names[number].ids[lane as usize]);
+                    found.push(index.leaves[number].ids[lane as usize]);
                 }
             }
         });
@@ -54,7 +54,7 @@ impl GeofenceIndex {
                 let lane = lane as usize;
                 let (center, radius_m) = index.enclosing_circle(number, lane);
                 if area.is_within(center, radius_m) {
-                    found.push(index.names[number].ids[lane]);
+                    found.push(index.leaves[number].ids[lane]);
                 }
             }
         });

@@ -26,11 +26,16 @@ fn rounded(value: f64) -> i32 {
 /// Without branches, so that loops over it vectorise.
 #[inline]
 fn sin_cos(degrees: f64) -> (f64, f64) {
-    let quarter = degrees / 90.0 + ROUNDER;
+    let quarter = degrees * (1.0 / 90.0) + ROUNDER;
     let turn = quarter.to_bits();
     let t = (degrees - (quarter - ROUNDER) * 90.0).to_radians();
     let t2 = t * t;
-    let series = |terms: [f64; 6]| terms.iter().rev().fold(1.0, |sum, term| 1.0 - sum * t2 / term);
+    let series = |terms: [f64; 6]| {
+        terms
+            .iter()
+            .rev()
+            .fold(1.0, |sum, term| 1.0 - sum * (t2 * (1.0 / term)))
+    };
     let sin = t * series([6.0, 20.0, 42.0, 72.0, 110.0, 156.0]);
     let cos = series([2.0, 12.0, 30.0, 56.0, 90.0, 132.0]);
     let (sin, cos) = if turn & 1 == 0 { (sin, cos) } else { (cos, sin) };

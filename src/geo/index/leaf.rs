@@ -1,4 +1,4 @@
-//! Sixteen balls in two cache lines, tested all at once in single precision, and what else is known of them.
+//! Sixteen balls in two cache lines, tested all at once in single precision, and what they are called in the next two.
 
 use super::{
     grid::{Bounds, Grid, UNIT_M},
@@ -8,7 +8,7 @@ use crate::geo::ellipsoid::CURVATURE_RADIUS_MIN_M;
 
 /// Centres in steps of 2^`shift` units from `origin`, rounded down; radii in steps of their own, rounded up.
 #[derive(Debug, Clone)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Leaf {
     x: [i16; WIDTH],
     y: [i16; WIDTH],
@@ -20,22 +20,22 @@ pub(super) struct Leaf {
     shift: u8,
     /// Binary logarithm of the units in a step of a radius.
     radius_shift: u8,
+    pub(super) ids: [u32; WIDTH],
+    /// Metres over the ground, rounded to the nearest.
+    radius_m: [f32; WIDTH],
 }
 
-/// What the sixteen are called, and what decides close to an edge.
+/// Which of the sixteen are more than a circle of plain radius. Apart, for where there are circles only nobody asks.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(super) struct Kinds {
     /// Which of them are polygons, a bit for each.
     polygons: u16,
-    /// Which of them have a radius that `radius_m` doesn't tell exactly.
+    /// Which of them have a radius that the leaf's `radius_m` doesn't tell exactly.
     odd_radii: u16,
     /// The number of the first polygon here.
     first_polygon: u32,
     /// The number of the first odd radius here.
     first_odd_radius: u32,
-    pub(super) ids: [u32; WIDTH],
-    /// Metres over the ground, rounded to the nearest.
-    radius_m: [f32; WIDTH],
 }
 
 /// One of the sixteen, as the index is told.
@@ -73,7 +73,7 @@ fn told(radius_m: f32) -> f64 {
     (f64::from(radius_m) * 1000.0).round() / 1000.0
 }
 
-/// Whether [`Names`] must be helped to know this radius.
+/// Whether a [`Leaf`] must be helped to know this radius.
 pub(super) fn is_odd(radius_m: f64) -> bool {
     told(radius_m as f32) != radius_m
 }
@@ -110,6 +110,8 @@ impl Leaf {
             present: (1_u32 << balls.len()).wrapping_sub(1) as u16,
             shift,
             radius_shift,
+            ids: [0; WIDTH],
+            radius_m: [0.0; WIDTH],
         };
         for (lane, ball) in balls.iter().enumerate() {
             let steps = |axis: usize| {
@@ -118,6 +120,8 @@ impl Leaf {
             };
             (leaf.x[lane], leaf.y[lane], leaf.z[lane]) = (steps(0), steps(1), steps(2));
             leaf.radius[lane] = (ball.radius_m / UNIT_M / f64::from(power(i32::from(radius_shift)))).ceil() as u8;
+            leaf.ids[lane] = ball.id;
+            leaf.radius_m[lane] = ball.radius_m as f32;
         }
         leaf
     }
@@ -150,21 +154,25 @@ impl Leaf {
         let step = self.radius_step();
         // From outside the edge to inside it, with what small radii lose from geodesic to chord.
         let band = step + 2.0 * MARGIN_STEPS + 0.3;
-        let (mut maybe, mut surely) = ([0_u32; WIDTH], [0_u32; WIDTH]);
+        let (mut squared, mut outer, mut bits) = ([0_f32; WIDTH], [0_f32; WIDTH], [0_u32; WIDTH]);
         for lane in 0..WIDTH {
-            let squared = self.squared(point, lane);
-            let outer = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + MARGIN_STEPS;
-            let inner = (outer * (1.0 - 3.0 * SINGLE) - band).max(0.0);
-            maybe[lane] = if squared <= outer * outer { 1 << lane } else { 0 };
-            surely[lane] = if squared < inner * inner { 1 << lane } else { 0 };
+            squared[lane] = self.squared(point, lane);
+            outer[lane] = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + MARGIN_STEPS;
+            bits[lane] = if squared[lane] <= outer[lane] * outer[lane] {
+                1 << lane
+            } else {
+                0
+            };
         }
-        let join = |bits: [u32; WIDTH]| bits.iter().fold(0, |all, bit| all | bit);
-        let surely = if self.radius_shift <= SMALL_RADIUS_SHIFT {
-            join(surely)
-        } else {
-            0
-        };
-        (join(maybe) & u32::from(self.present), surely)
+        let maybe = bits.iter().fold(0, |all, bit| all | bit) & u32::from(self.present);
+        if maybe == 0 || self.radius_shift > SMALL_RADIUS_SHIFT {
+            return (maybe, 0);
+        }
+        for lane in 0..WIDTH {
+            let inner = (outer[lane] * (1.0 - 3.0 * SINGLE) - band).max(0.0);
+            bits[lane] = if squared[lane] < inner * inner { 1 << lane } else { 0 };
+        }
+        (maybe, bits.iter().fold(0, |all, bit| all | bit))
     }
 
     /// The balls that come within `reach_m` metres of the point, a bit for each, and a few more.
@@ -204,30 +212,47 @@ impl Leaf {
         u32::from(self.present)
     }
 
-    /// Reads a number from every cache line, so that they are all on their way before the first is waited for.
+    /// The radius in metres of a circle, if it isn't an odd one.
+    #[inline]
+    pub(super) fn plain_radius_m(&self, lane: usize) -> f64 {
+        told(self.radius_m[lane])
+    }
+
+    /// Decides like [`judge`] of a circle whose radius isn't an odd one, as far as the leaf's own steps can tell.
+    pub(super) fn judge(&self, lane: usize, point: Grid) -> Verdict {
+        let squared = self.squared(self.steps(point), lane);
+        let radius = self.radius_m[lane] / (UNIT_M as f32 * power(i32::from(self.shift)));
+        let outer = radius * (1.0 + 3.0 * SINGLE) + MARGIN_STEPS;
+        let inner = radius * (1.0 - 3.0 * SINGLE) - MARGIN_STEPS - 0.3;
+        if squared > outer * outer {
+            Verdict::Outside
+        } else if self.radius_shift <= SMALL_RADIUS_SHIFT && inner > 0.0 && squared < inner * inner {
+            Verdict::Inside
+        } else {
+            Verdict::Unclear
+        }
+    }
+
+    /// Reads a number from all cache lines but the last, so that they are on their way before the first is waited for.
     #[inline]
     pub(super) fn touch(&self) -> i32 {
-        i32::from(self.x[0]) ^ self.origin[0]
+        i32::from(self.x[0]) ^ self.origin[0] ^ self.ids[0] as i32
     }
 }
 
-impl Names {
+impl Kinds {
     pub(super) fn new(balls: &[Ball], first_polygon: u32, first_odd_radius: u32) -> Self {
-        let mut names = Self {
+        let mut kinds = Self {
             polygons: 0,
             odd_radii: 0,
             first_polygon,
             first_odd_radius,
-            ids: [0; WIDTH],
-            radius_m: [0.0; WIDTH],
         };
         for (lane, ball) in balls.iter().enumerate() {
-            names.ids[lane] = ball.id;
-            names.radius_m[lane] = ball.radius_m as f32;
-            names.polygons |= u16::from(ball.is_polygon) << lane;
-            names.odd_radii |= u16::from(!ball.is_polygon && is_odd(ball.radius_m)) << lane;
+            kinds.polygons |= u16::from(ball.is_polygon) << lane;
+            kinds.odd_radii |= u16::from(!ball.is_polygon && is_odd(ball.radius_m)) << lane;
         }
-        names
+        kinds
     }
 
     /// Which lanes hold polygons, a bit for each.
@@ -236,25 +261,16 @@ impl Names {
         u32::from(self.polygons)
     }
 
-    /// Reads a number from the first two cache lines, so that they are on their way before they are waited for.
-    #[inline]
-    pub(super) fn touch(&self) -> u32 {
-        u32::from(self.polygons) ^ self.ids[WIDTH - 1]
-    }
-
     /// Whether the lane holds a polygon, and then its number.
     #[inline]
     pub(super) fn polygon(&self, lane: usize) -> Option<u32> {
         rank(self.polygons, lane).map(|rank| self.first_polygon + rank)
     }
 
-    /// The exact radius in metres of a circle; `odd` are those which take more than a single-precision number.
+    /// Whether the lane holds a circle of an odd radius, and then the number of that.
     #[inline]
-    pub(super) fn circle_radius_m(&self, lane: usize, odd: &[f64]) -> f64 {
-        match rank(self.odd_radii, lane) {
-            Some(rank) => odd[(self.first_odd_radius + rank) as usize],
-            None => told(self.radius_m[lane]),
-        }
+    pub(super) fn odd_radius(&self, lane: usize) -> Option<u32> {
+        rank(self.odd_radii, lane).map(|rank| self.first_odd_radius + rank)
     }
 }
 

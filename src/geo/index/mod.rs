@@ -15,26 +15,27 @@ mod search;
 
 use std::sync::Arc;
 
-use leaf::{Leaf, Names};
+use leaf::{Kinds, Leaf};
 use node::{Node, WIDTH};
 
-use super::{Polygons, Position, Shape, polygons::Raster};
+use super::{Polygons, Position, Shape, polygons::Glance};
 pub use area::LonLatBox;
 pub use search::Hits;
 
 /// An immutable index. Shapes are named by their place in the list that it was built from.
 #[derive(Debug)]
 pub struct GeofenceIndex {
+    count: usize,
     leaves: Vec<Leaf>,
-    /// For each leaf, what a search needs only where it finds something.
-    names: Vec<Names>,
+    /// For each leaf, which of its shapes are more than a circle.
+    kinds: Vec<Kinds>,
     /// Levels of nodes, the lowest first. Node `n` has children `16 n` to `16 n + 15` in the level below, or leaves.
     levels: Vec<Vec<Node>>,
-    /// The exact centres of the enclosing circles, in the order of the leaves.
+    /// The exact centres of the enclosing circles, sixteen for each leaf.
     places: Vec<Position>,
     polygons: Vec<Arc<Polygons>>,
-    /// A copy of each polygon's raster, so that a look at it is not a walk through the memory.
-    rasters: Vec<Raster>,
+    /// A small picture of each polygon, so that most looks at one are not a walk through the memory.
+    glances: Vec<Glance>,
     odd_radii_m: Vec<f64>,
 }
 
@@ -46,12 +47,12 @@ impl GeofenceIndex {
 
     /// How many shapes there are.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.count
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.count == 0
     }
 
     /// What the index itself holds, in bytes. The vertices of polygons belong to the shapes, and aren't counted.
@@ -64,10 +65,10 @@ impl GeofenceIndex {
         size_of::<Self>()
             + nodes
             + self.leaves.capacity() * size_of::<Leaf>()
-            + self.names.capacity() * size_of::<Names>()
+            + self.kinds.capacity() * size_of::<Kinds>()
             + self.places.capacity() * size_of::<Position>()
             + self.polygons.capacity() * size_of::<Arc<Polygons>>()
-            + self.rasters.capacity() * size_of::<Raster>()
+            + self.glances.capacity() * size_of::<Glance>()
             + self.odd_radii_m.capacity() * size_of::<f64>()
     }
 
@@ -107,10 +108,18 @@ impl GeofenceIndex {
 
     /// Centre and radius in metres of the circle round a shape, by its place in the leaves.
     fn enclosing_circle(&self, leaf: usize, lane: usize) -> (Position, f64) {
-        let radius_m = match self.names[leaf].polygon(lane) {
+        let radius_m = match self.kinds[leaf].polygon(lane) {
             Some(polygon) => self.polygons[polygon as usize].enclosing_circle().1,
-            None => self.names[leaf].circle_radius_m(lane, &self.odd_radii_m),
+            None => self.circle_radius_m(leaf, lane),
         };
         (self.places[leaf * WIDTH + lane], radius_m)
+    }
+
+    /// The exact radius in metres of a circle.
+    fn circle_radius_m(&self, leaf: usize, lane: usize) -> f64 {
+        match self.kinds[leaf].odd_radius(lane) {
+            Some(odd) => self.odd_radii_m[odd as usize],
+            None => self.leaves[leaf].plain_radius_m(lane),
+        }
     }
 }

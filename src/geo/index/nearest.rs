@@ -131,7 +131,7 @@ impl GeofenceIndex {
             .map(|candidate| {
                 let (leaf, lane) = (candidate.leaf as usize, candidate.lane as usize);
                 let (center, radius_m) = self.enclosing_circle(leaf, lane);
-                (self.names[leaf].ids[lane], radius_m - local.distance_m(center))
+                (self.leaves[leaf].ids[lane], radius_m - local.distance_m(center))
             });
         let mut best: Vec<(u32, f64)> = measured.collect();
         best.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

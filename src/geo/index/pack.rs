@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     GeofenceIndex,
     grid::{Bounds, PLACE_BITS, UNIT_M, grid, place_on_curve},
-    leaf::{Ball, Leaf, Names, is_odd},
+    leaf::{Ball, Kinds, Leaf, is_odd},
     node::{Child, Node, WIDTH},
 };
 use crate::geo::Shape;
@@ -19,68 +19,84 @@ const ROOTS_MAX: usize = 4;
 /// Shapes that are read in one go: they lie all over the memory, and many reads at once wait no longer than one.
 const GATHERED: usize = 16 * WIDTH;
 
+/// One lane in so many may stay empty.
+const SPARE: usize = 16;
+
+/// How many times wider than anything else in a leaf a gap is that isn't bridged.
+const GAP: f64 = 8.0;
+
 pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let shapes: Vec<Shape> = shapes.into_iter().collect();
     let order = sorted(&shapes);
 
+    let leaves_max = (order.len() + order.len() / SPARE).div_ceil(WIDTH) + 2;
     let mut index = GeofenceIndex {
-        leaves: Vec::with_capacity(order.len().div_ceil(WIDTH)),
-        names: Vec::with_capacity(order.len().div_ceil(WIDTH)),
+        count: order.len(),
+        leaves: Vec::with_capacity(leaves_max),
+        kinds: Vec::with_capacity(leaves_max),
         levels: Vec::new(),
-        places: Vec::with_capacity(order.len()),
+        places: Vec::with_capacity(leaves_max * WIDTH),
         polygons: Vec::new(),
-        rasters: Vec::new(),
+        glances: Vec::new(),
         odd_radii_m: Vec::new(),
     };
-    let mut children = Vec::with_capacity(index.leaves.capacity());
+    let mut children = Vec::with_capacity(leaves_max);
     let mut balls = Vec::with_capacity(WIDTH);
     let mut gathered = Vec::with_capacity(GATHERED);
-    for (chunk_number, chunk) in order.chunks(WIDTH).enumerate() {
-        if chunk_number % (GATHERED / WIDTH) == 0 {
-            let numbers = &order[chunk_number * WIDTH..];
+    let (mut gathered_from, mut start) = (0, 0);
+    while start < order.len() {
+        let end = (start + WIDTH).min(order.len());
+        if end > gathered_from + gathered.len() {
+            let numbers = order[start..].iter().take(GATHERED);
             gathered.clear();
-            gathered.extend(
-                numbers
-                    .iter()
-                    .take(GATHERED)
-                    .map(|id| shapes[*id as usize].enclosing_circle()),
-            );
+            gathered.extend(numbers.map(|id| shapes[*id as usize].enclosing_circle()));
+            gathered_from = start;
         }
-        let circles = &gathered[chunk_number % (GATHERED / WIDTH) * WIDTH..];
-        let (first_polygon, first_odd_radius) = (index.polygons.len() as u32, index.odd_radii_m.len() as u32);
+        let circles = &gathered[start - gathered_from..];
         balls.clear();
-        let mut all = Child::NOTHING;
-        for (&id, &(position, radius_m)) in chunk.iter().zip(circles) {
-            let shape = &shapes[id as usize];
-            index.places.push(position);
-            match shape {
-                Shape::Polygons(polygons) => {
-                    index.polygons.push(Arc::clone(polygons));
-                    index.rasters.push(polygons.raster().clone());
-                }
-                Shape::Circle { .. } if is_odd(radius_m) => index.odd_radii_m.push(radius_m),
-                Shape::Circle { .. } => {}
-            }
-            let center = grid(position);
-            let reach = radius_m / UNIT_M * (1.0 + 1e-6) + MARGIN_UNITS;
-            all = all.join(Child {
-                bounds: Bounds::of_ball(center, reach),
-                reach,
-            });
+        for (&id, &(position, radius_m)) in order[start..end].iter().zip(circles) {
             balls.push(Ball {
-                center,
+                center: grid(position),
                 radius_m,
                 id,
-                is_polygon: matches!(shape, Shape::Polygons(_)),
+                is_polygon: matches!(shapes[id as usize], Shape::Polygons(_)),
+            });
+        }
+        if index.places.len() + WIDTH - start <= start / SPARE {
+            balls.truncate(before_gap(&balls));
+        }
+        let (first_polygon, first_odd_radius) = (index.polygons.len() as u32, index.odd_radii_m.len() as u32);
+        let mut all = Child::NOTHING;
+        for (ball, &(position, _)) in balls.iter().zip(circles) {
+            index.places.push(position);
+            match &shapes[ball.id as usize] {
+                Shape::Polygons(polygons) => {
+                    index.polygons.push(Arc::clone(polygons));
+                    index.glances.push(polygons.glance());
+                }
+                Shape::Circle { .. } if is_odd(ball.radius_m) => index.odd_radii_m.push(ball.radius_m),
+                Shape::Circle { .. } => {}
+            }
+            let reach = ball.radius_m / UNIT_M * (1.0 + 1e-6) + MARGIN_UNITS;
+            all = all.join(Child {
+                bounds: Bounds::of_ball(ball.center, reach),
+                reach,
             });
         }
         index.leaves.push(Leaf::new(&balls));
-        index.names.push(Names::new(&balls, first_polygon, first_odd_radius));
+        index.kinds.push(Kinds::new(&balls, first_polygon, first_odd_radius));
         children.push(all);
+        start += balls.len();
+        // A leaf's places begin at a multiple of its width.
+        let padding = circles[0].0;
+        index.places.resize(index.leaves.len() * WIDTH, padding);
     }
+    index.leaves.shrink_to_fit();
+    index.kinds.shrink_to_fit();
+    index.places.shrink_to_fit();
     index.odd_radii_m.shrink_to_fit();
     index.polygons.shrink_to_fit();
-    index.rasters.shrink_to_fit();
+    index.glances.shrink_to_fit();
     while children.len() > ROOTS_MAX {
         index.levels.push(children.chunks(WIDTH).map(Node::new).collect());
         children = children
@@ -89,6 +105,27 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             .collect();
     }
     index
+}
+
+/// How many of the balls come before a gap that is far wider than all else: what bridged it, say from one town to the
+/// next, would be asked for everything between.
+fn before_gap(balls: &[Ball]) -> usize {
+    let (mut widest, mut second, mut before) = (0, 0, balls.len());
+    for (number, pair) in (1..).zip(balls.windows(2)) {
+        let across = |axis: usize| pair[0].center[axis].abs_diff(pair[1].center[axis]);
+        let gap = across(0).max(across(1)).max(across(2));
+        if gap > widest {
+            (widest, second, before) = (gap, widest, number);
+        } else {
+            second = second.max(gap);
+        }
+    }
+    let largest = balls.iter().map(|ball| ball.radius_m).fold(0.0, f64::max) / UNIT_M;
+    if f64::from(widest) > GAP * (f64::from(second) + largest) {
+        before
+    } else {
+        balls.len()
+    }
 }
 
 /// Bits of a key that one pass of sorting looks at.

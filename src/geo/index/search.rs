@@ -25,8 +25,8 @@ struct Scratch {
     next: Vec<Open>,
     points: Vec<Grid>,
     held: Vec<Held>,
-    sure: Vec<Open>,
     polygons: Vec<Candidate>,
+    unclear: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,16 @@ struct Candidate {
     polygon: u32,
     contains: Option<bool>,
 }
+
+/// A polygon that may contain the point.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waiting {
+    id: u32,
+    polygon: u32,
+}
+
+/// Polygons that are looked at together.
+const WAITING: usize = 2 * WIDTH;
 
 /// Points of a batch that go through the tree together.
 const TOGETHER: usize = 64;
@@ -96,40 +106,85 @@ impl GeofenceIndex {
             .iter()
             .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
         black_box(touched);
+        let mut waiting = [Waiting::default(); WAITING];
+        let mut count = 0;
         for open in start..end {
             let number = found[open] as usize;
-            let (maybe, surely) = self.leaves[number].holding(point);
+            let leaf = &self.leaves[number];
+            let (maybe, surely) = leaf.holding(point);
             if maybe == 0 {
                 continue;
             }
-            let names = &self.names[number];
-            let sure_circles = surely & !names.polygons();
-            for lane in bits(sure_circles) {
-                found.push(names.ids[lane as usize]);
+            let polygons = self.kinds[number].polygons();
+            for lane in bits(surely & !polygons) {
+                found.push(leaf.ids[lane as usize]);
             }
-            for lane in bits(maybe & !sure_circles) {
-                let lane = lane as usize;
-                let contains = match names.polygon(lane) {
-                    Some(polygon) => self.polygon_contains(polygon, at),
-                    None => self.circle_contains(number, lane, point, at),
-                };
-                if contains {
-                    found.push(names.ids[lane]);
+            for lane in bits(maybe & !surely & !polygons) {
+                if self.circle_contains(number, lane as usize, point, at) {
+                    found.push(leaf.ids[lane as usize]);
+                }
+            }
+            if maybe & polygons != 0 {
+                if count + WIDTH > WAITING {
+                    self.find_waiting(&waiting[..count], at, found);
+                    count = 0;
+                }
+                for (id, polygon) in self.polygons_of(number, maybe) {
+                    waiting[count] = Waiting { id, polygon };
+                    count += 1;
                 }
             }
         }
+        self.find_waiting(&waiting[..count], at, found);
         found.drain(..end);
     }
 
+    /// The polygons in these lanes of a leaf: their ids and numbers.
     #[inline]
-    fn polygon_contains(&self, polygon: u32, at: Position) -> bool {
-        let glance = self.rasters[polygon as usize].glance(at);
-        glance.unwrap_or_else(|| self.polygons[polygon as usize].contains(at))
+    fn polygons_of(&self, leaf: usize, lanes: u32) -> impl Iterator<Item = (u32, u32)> {
+        let (kinds, ids) = (&self.kinds[leaf], &self.leaves[leaf].ids);
+        bits(lanes & kinds.polygons()).filter_map(|lane| Some((ids[lane as usize], kinds.polygon(lane as usize)?)))
+    }
+
+    /// Adds those of the polygons that contain the position.
+    fn find_waiting(&self, waiting: &[Waiting], at: Position, found: &mut Vec<u32>) {
+        if is_ambiguous(at) {
+            let contained = waiting
+                .iter()
+                .filter(|waiting| self.polygons[waiting.polygon as usize].contains(at));
+            found.extend(contained.map(|waiting| waiting.id));
+            return;
+        }
+        let point = [at.longitude, at.latitude];
+        let mut seen = [None; WAITING];
+        for (seen, waiting) in seen.iter_mut().zip(waiting) {
+            *seen = self.glances[waiting.polygon as usize].look(point).answer();
+        }
+        for (seen, waiting) in seen.into_iter().zip(waiting) {
+            if seen.unwrap_or_else(|| self.contains_mixed(waiting.polygon, point)) {
+                found.push(waiting.id);
+            }
+        }
+    }
+
+    /// Whether the polygon contains a point that its small picture doesn't tell.
+    fn contains_mixed(&self, polygon: u32, point: [f64; 2]) -> bool {
+        let glance = &self.glances[polygon as usize];
+        glance
+            .look_closer(glance.look(point))
+            .unwrap_or_else(|| self.polygons[polygon as usize].contains_mixed(point))
     }
 
     fn circle_contains(&self, number: usize, lane: usize, point: Grid, at: Position) -> bool {
+        if self.kinds[number].odd_radius(lane).is_none() {
+            match self.leaves[number].judge(lane, point) {
+                Verdict::Inside => return true,
+                Verdict::Outside => return false,
+                Verdict::Unclear => {}
+            }
+        }
         let center = self.places[number * WIDTH + lane];
-        let radius_m = self.names[number].circle_radius_m(lane, &self.odd_radii_m);
+        let radius_m = self.circle_radius_m(number, lane);
         match judge(grid(center), radius_m, point) {
             Verdict::Inside => true,
             Verdict::Outside => false,
@@ -151,8 +206,8 @@ impl GeofenceIndex {
             next,
             points,
             held,
-            sure,
             polygons,
+            unclear,
         } = &mut hits.scratch;
         points.clear();
         points.extend(at.iter().map(|at| grid(*at)));
@@ -195,59 +250,90 @@ impl GeofenceIndex {
                 });
             }
         }
-        let touched = held
-            .iter()
-            .fold(0, |all, held| all ^ self.names[held.leaf as usize].touch());
-        black_box(touched);
-        sure.clear();
         polygons.clear();
-        for &Held {
-            point,
-            leaf,
-            maybe,
-            surely,
-        } in &*held
-        {
-            let names = &self.names[leaf as usize];
-            let sure_circles = surely & !names.polygons();
-            sure.extend(bits(sure_circles).map(|lane| Open {
-                point,
-                number: names.ids[lane as usize],
-            }));
-            for lane in bits(maybe & !sure_circles) {
-                let lane = lane as usize;
-                let id = names.ids[lane];
-                if let Some(polygon) = names.polygon(lane) {
-                    polygons.push(Candidate {
-                        point,
-                        id,
-                        polygon,
-                        contains: None,
-                    });
-                } else if self.circle_contains(leaf as usize, lane, points[point as usize], at[point as usize]) {
-                    sure.push(Open { point, number: id });
+        if !self.glances.is_empty() {
+            for held in &*held {
+                let found = self.polygons_of(held.leaf as usize, held.maybe);
+                polygons.extend(found.map(|(id, polygon)| Candidate {
+                    point: held.point,
+                    id,
+                    polygon,
+                    contains: None,
+                }));
+            }
+            self.settle(polygons, unclear, at);
+        }
+        let mut polygons = polygons.iter().peekable();
+        let mut held = held.iter().peekable();
+        for (number, at) in (0..).zip(at) {
+            while let Some(held) = held.next_if(|held| held.point == number) {
+                let leaf = &self.leaves[held.leaf as usize];
+                let circles = !self.kinds[held.leaf as usize].polygons();
+                hits.ids
+                    .extend(bits(held.surely & circles).map(|lane| leaf.ids[lane as usize]));
+                for lane in bits(held.maybe & !held.surely & circles) {
+                    if self.circle_contains(held.leaf as usize, lane as usize, points[number as usize], *at) {
+                        hits.ids.push(leaf.ids[lane as usize]);
+                    }
                 }
             }
-        }
-        for candidate in &mut *polygons {
-            candidate.contains = self.rasters[candidate.polygon as usize].glance(at[candidate.point as usize]);
-        }
-        polygons.retain(|candidate| {
-            candidate
-                .contains
-                .unwrap_or_else(|| self.polygons[candidate.polygon as usize].contains(at[candidate.point as usize]))
-        });
-        let (mut sure, mut polygons) = (sure.iter().peekable(), polygons.iter().peekable());
-        for point in 0..at.len() as u32 {
-            while let Some(hit) = sure.next_if(|hit| hit.point == point) {
-                hits.ids.push(hit.number);
-            }
-            while let Some(hit) = polygons.next_if(|hit| hit.point == point) {
+            while let Some(hit) = polygons.next_if(|hit| hit.point == number) {
                 hits.ids.push(hit.id);
             }
             hits.ends.push(hits.ids.len() as u32);
         }
     }
+
+    /// Leaves those of the candidates that contain their point.
+    fn settle(&self, candidates: &mut Vec<Candidate>, unclear: &mut Vec<u32>, at: &[Position]) {
+        let point_of = |candidate: &Candidate| {
+            let at = at[candidate.point as usize];
+            [at.longitude, at.latitude]
+        };
+        for candidate in &mut *candidates {
+            let point = point_of(candidate);
+            candidate.contains = self.glances[candidate.polygon as usize].look(point).answer();
+        }
+        // What the small pictures don't tell is taken one step after the other, so that all of them wait together.
+        unclear.clear();
+        for (number, candidate) in (0..).zip(&*candidates) {
+            if candidate.contains.is_none() {
+                unclear.push(number);
+            }
+        }
+        for number in &*unclear {
+            let candidate = &mut candidates[*number as usize];
+            let point = point_of(candidate);
+            let glance = &self.glances[candidate.polygon as usize];
+            candidate.contains = glance.look_closer(glance.look(point));
+        }
+        unclear.retain(|number| candidates[*number as usize].contains.is_none());
+        let polygons = |number: &u32| &self.polygons[candidates[*number as usize].polygon as usize];
+        let touched = unclear.iter().fold(0, |all, number| all ^ polygons(number).touch());
+        black_box(touched);
+        let touched = unclear.iter().fold(0, |all, number| {
+            all ^ polygons(number).touch_edges(point_of(&candidates[*number as usize]))
+        });
+        black_box(touched);
+        for number in &*unclear {
+            let candidate = &mut candidates[*number as usize];
+            let contains = self.polygons[candidate.polygon as usize].contains_mixed(point_of(candidate));
+            candidate.contains = Some(contains);
+        }
+        candidates.retain(|candidate| {
+            let at = at[candidate.point as usize];
+            if is_ambiguous(at) {
+                return self.polygons[candidate.polygon as usize].contains(at);
+            }
+            candidate.contains == Some(true)
+        });
+    }
+}
+
+/// Whether pictures must not be asked: at a pole and on the antimeridian, which are in several places.
+#[inline]
+fn is_ambiguous(at: Position) -> bool {
+    (at.latitude.abs() == 90.0) | (at.longitude.abs() == 180.0)
 }
 
 /// The numbers of the bits that are set, ascending.

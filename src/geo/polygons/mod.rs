@@ -12,7 +12,8 @@ mod stripes;
 
 use distance::{Boxes, Seam};
 use raster::Cell;
-pub(super) use raster::Raster;
+pub(super) use raster::Glance;
+use raster::Raster;
 use rings::Rings;
 pub(super) use rings::{Side, area_doubled, crossings};
 use stripes::Stripes;
@@ -32,10 +33,12 @@ const SCANNED_VERTICES_MAX: usize = 64;
 
 /// One or more polygons, each an outer ring with any number of holes. Valid by construction.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct Polygons {
-    raster: Raster,
-    rings: Rings,
+    // What the exact test needs lies together.
     lookup: Option<Box<Lookup>>,
+    rings: Rings,
+    raster: Raster,
     center: Position,
     radius_m: f64,
     cut: Option<Cut>,
@@ -187,8 +190,31 @@ impl Polygons {
     }
 
     /// What tells most points by one look.
-    pub(super) fn raster(&self) -> &Raster {
-        &self.raster
+    pub(super) fn glance(&self) -> Glance {
+        self.raster.at_a_glance()
+    }
+
+    /// What [`Polygons::contains`] says of a point that the raster doesn't tell, neither at a pole nor on the
+    /// antimeridian.
+    pub(super) fn contains_mixed(&self, point: Vertex) -> bool {
+        self.contains_exactly(point)
+    }
+
+    /// Reads something, so that what leads to the edges is on its way before it is waited for.
+    #[inline]
+    pub(super) fn touch(&self) -> usize {
+        self.rings.vertices().len() ^ usize::from(self.lookup.is_some())
+    }
+
+    /// Likewise for what leads to the edges that matter for a point.
+    #[inline]
+    pub(super) fn touch_edges(&self, point: Vertex) -> usize {
+        match self.lookup.as_deref() {
+            Some(Lookup {
+                stripes: Some(stripes), ..
+            }) => stripes.touch(point[1]),
+            _ => self.rings.touch(),
+        }
     }
 
     fn contains_on_plane(&self, point: Vertex) -> bool {

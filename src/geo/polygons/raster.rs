@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::rings::Rings;
-use crate::geo::{Position, unwrap::Vertex};
+use crate::geo::unwrap::Vertex;
 
 /// A box in degrees. Where polygons lie on both sides of the antimeridian, the east goes on beyond 180.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +21,17 @@ pub(super) enum Cell {
     Inside = 1,
     /// An edge may pass through it.
     Mixed = 2,
+}
+
+impl Cell {
+    #[inline]
+    fn told(bits: u64) -> Self {
+        match bits {
+            0 => Self::Outside,
+            1 => Self::Inside,
+            _ => Self::Mixed,
+        }
+    }
 }
 
 /// Added to the extent of an edge, in cells. Rounding in cell coordinates stays below 1e-12.
@@ -43,11 +54,96 @@ struct Frame {
     rows_per_degree: f64,
 }
 
-/// The picture, two bits a cell. Cheap to copy: who looks at many polygons keeps a copy at hand.
+/// The picture, two bits a cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Raster {
     frame: Frame,
     cells: Arc<[u64]>,
+    /// The same with 16 cells a side.
+    small: [u64; 8],
+}
+
+/// Binary logarithm of a [`Glance`]'s cells a side, the least that a picture has.
+const GLANCE_LEVEL: u8 = 4;
+/// A small picture that tells nothing.
+const ALL_MIXED: [u64; 8] = [0xAAAA_AAAA_AAAA_AAAA; 8];
+/// Its cells a side.
+const GLANCE_SIDE: f64 = (1 << GLANCE_LEVEL) as f64;
+
+/// A picture in two cache lines, for who looks at many polygons: whether a cell is the same throughout, and the full
+/// picture for those that aren't.
+#[derive(Debug, Clone)]
+#[repr(align(128))]
+pub(crate) struct Glance {
+    cells: [u64; 8],
+    west: f64,
+    south: f64,
+    columns_per_degree: f64,
+    rows_per_degree: f64,
+    full: Arc<[u64]>,
+    is_shifted: bool,
+    /// Of the full picture.
+    level: u8,
+}
+
+/// Where in a [`Glance`] a point lies, and what that says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    cell: Cell,
+    column: f64,
+    row: f64,
+}
+
+impl Seen {
+    /// Whether the point is inside, if that is known.
+    #[inline]
+    pub(crate) fn answer(self) -> Option<bool> {
+        match self.cell {
+            Cell::Inside => Some(true),
+            Cell::Outside => Some(false),
+            Cell::Mixed => None,
+        }
+    }
+}
+
+impl Glance {
+    /// What the small picture tells of a point of the plane, without a branch, so that looks at many pictures wait for
+    /// the memory together.
+    #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "branches would be mispredicted")]
+    pub(crate) fn look(&self, [x, y]: Vertex) -> Seen {
+        let shift = if self.is_shifted & (x < 0.0) { 360.0 } else { 0.0 };
+        let x = x + shift;
+        let column = (x - self.west) * self.columns_per_degree;
+        let row = (y - self.south) * self.rows_per_degree;
+        // Rounding takes what is within bounds at most a little beyond the last cell, where nothing is known.
+        let is_beyond = (column >= GLANCE_SIDE) | (row >= GLANCE_SIDE);
+        let is_outside =
+            (x < self.west) | (y < self.south) | (column > GLANCE_SIDE + 0.01) | (row > GLANCE_SIDE + 0.01);
+        let bit = (((row as i32 & 15) << GLANCE_LEVEL) + (column as i32 & 15)) as usize * 2;
+        let cell = self.cells[bit / 64] >> (bit % 64) & 3;
+        let known = if is_beyond { Cell::Mixed as u64 } else { cell };
+        let known = if is_outside { Cell::Outside as u64 } else { known };
+        Seen {
+            cell: Cell::told(known),
+            column,
+            row,
+        }
+    }
+
+    /// What the full picture tells, where the small one doesn't.
+    #[inline]
+    pub(crate) fn look_closer(&self, seen: Seen) -> Option<bool> {
+        if seen.cell != Cell::Mixed || self.level <= GLANCE_LEVEL {
+            return seen.answer();
+        }
+        let side = 1_usize << self.level;
+        let scale = f64::from(1_u32 << (self.level - GLANCE_LEVEL));
+        let column = ((seen.column * scale) as usize).min(side - 1);
+        let row = ((seen.row * scale) as usize).min(side - 1);
+        let cell = cell(&self.full, ((row << self.level) + column) * 2);
+        Seen { cell, ..seen }.answer()
+    }
 }
 
 /// A picture in the making.
@@ -80,6 +176,7 @@ impl Raster {
                 rows_per_degree: 0.0,
             },
             cells: Arc::default(),
+            small: ALL_MIXED,
         }
     }
 
@@ -115,6 +212,7 @@ impl Raster {
         drawing.colour(contains);
         Self {
             frame,
+            small: drawing.small(),
             cells: drawing.cells.into(),
         }
     }
@@ -123,22 +221,44 @@ impl Raster {
         self.frame.bounds
     }
 
+    /// The picture at a glance.
+    pub(super) fn at_a_glance(&self) -> Glance {
+        let Frame {
+            bounds,
+            is_shifted,
+            level,
+            ..
+        } = self.frame;
+        let is_drawn = !self.cells.is_empty();
+        // With a power of two between them, each small cell is made of whole ones.
+        let scale = if is_drawn {
+            f64::from(1_u32 << (level - GLANCE_LEVEL))
+        } else {
+            1.0
+        };
+        let per_degree = |full: f64, degrees: f64| {
+            let cells = if is_drawn { full / scale } else { GLANCE_SIDE / degrees };
+            if cells.is_finite() { cells } else { 0.0 }
+        };
+        let columns_per_degree = per_degree(self.frame.columns_per_degree, bounds.east - bounds.west);
+        let rows_per_degree = per_degree(self.frame.rows_per_degree, bounds.north - bounds.south);
+        // Without extent there is no telling what is beyond it.
+        let is_flat = columns_per_degree == 0.0 || rows_per_degree == 0.0;
+        Glance {
+            cells: if is_flat { ALL_MIXED } else { self.small },
+            west: bounds.west,
+            south: bounds.south,
+            columns_per_degree,
+            rows_per_degree,
+            full: Arc::clone(&self.cells),
+            is_shifted,
+            level: if is_flat { 0 } else { level },
+        }
+    }
+
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
         size_of_val(&*self.cells)
-    }
-
-    /// What is known about a position; nothing at a pole or on the antimeridian, which are in several places.
-    #[inline]
-    pub(crate) fn glance(&self, at: Position) -> Option<bool> {
-        if at.latitude.abs() == 90.0 || at.longitude.abs() == 180.0 {
-            return None;
-        }
-        match self.at([at.longitude, at.latitude]) {
-            Cell::Inside => Some(true),
-            Cell::Outside => Some(false),
-            Cell::Mixed => None,
-        }
     }
 
     /// What is known about a point of the plane.
@@ -168,11 +288,7 @@ impl Raster {
 /// The cell whose two bits begin there.
 #[inline]
 fn cell(cells: &[u64], bit: usize) -> Cell {
-    match cells[bit / 64] >> (bit % 64) & 3 {
-        0 => Cell::Outside,
-        1 => Cell::Inside,
-        _ => Cell::Mixed,
-    }
+    Cell::told(cells[bit / 64] >> (bit % 64) & 3)
 }
 
 impl Frame {
@@ -237,6 +353,23 @@ impl Drawing {
                 self.set(column, row, Cell::Mixed);
             }
         }
+    }
+
+    /// The same with 16 cells a side, mixed where the cells that one is made of differ.
+    fn small(&self) -> [u64; 8] {
+        let finer = 1 << (self.frame.level - GLANCE_LEVEL);
+        let mut small = [0; 8];
+        for row in 0..1 << GLANCE_LEVEL {
+            for column in 0..1 << GLANCE_LEVEL {
+                let at = |number: usize| self.cell(column * finer + number % finer, row * finer + number / finer);
+                let first = at(0);
+                let is_same = (1..finer * finer).all(|number| at(number) == first);
+                let cell = if is_same { first } else { Cell::Mixed };
+                let bit = ((row << GLANCE_LEVEL) + column) * 2;
+                small[bit / 64] |= (cell as u64) << (bit % 64);
+            }
+        }
+        small
     }
 
     /// Tells inside from outside in all cells that no edge meets; neighbours among these are alike.

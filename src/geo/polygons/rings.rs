@@ -69,6 +69,13 @@ impl Rings {
         &self.vertices
     }
 
+    /// Reads a number from each of the first cache lines.
+    #[inline]
+    pub(super) fn touch(&self) -> usize {
+        let lines = self.vertices.iter().step_by(4).take(16);
+        lines.fold(0, |all, vertex| all ^ vertex[0].to_bits()) as usize
+    }
+
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
         size_of_val(&*self.vertices) + size_of_val(&*self.ends)

@@ -47,6 +47,12 @@ impl Stripes {
         self.runs[from..to].iter().copied()
     }
 
+    /// Reads where the runs of the parallel begin.
+    #[inline]
+    pub(super) fn touch(&self, latitude: f64) -> usize {
+        self.starts[self.stripe(latitude)] as usize
+    }
+
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
         size_of_val(&*self.starts) + size_of_val(&*self.runs)
