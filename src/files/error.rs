@@ -9,13 +9,13 @@ pub enum FileError {
     /// Whoever took the geofences could not.
     #[error("what was read could not be kept: {0}")]
     NotTaken(#[source] std::io::Error),
-    /// Above [`Limits::bytes_max`].
+    /// Above [`super::Limits::bytes_max`].
     #[error("the file is longer than {bytes_max} bytes; split it into several sets")]
     TooLong {
         /// The limit.
         bytes_max: u64,
     },
-    /// Above [`Limits::features_max`].
+    /// Above [`super::Limits::features_max`].
     #[error("the file has more than {features_max} rows or features; split it into several sets")]
     TooManyFeatures {
         /// The limit.
@@ -32,7 +32,7 @@ pub enum FileError {
         /// The first such byte.
         byte: u8,
     },
-    /// A row above [`Limits::feature_bytes_max`].
+    /// A row above [`super::Limits::feature_bytes_max`].
     #[error(
         "line {line}: the row that begins here is longer than {bytes_max} bytes; a double quote seems not to be closed"
     )]
