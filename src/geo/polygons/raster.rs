@@ -152,14 +152,14 @@ struct Drawing {
     cells: Vec<u64>,
 }
 
-/// Binary logarithm of the cells a side: a picture of at most 5 bytes a vertex, 2 for large ones, less where it
-/// counts, and of one cache line or four for small ones.
+/// Binary logarithm of the cells a side: a picture of 64 or 256 bytes for small polygons, of at most 2 bytes a vertex
+/// for large ones.
 fn level_for(vertices: usize) -> Option<u8> {
     match vertices {
         0..=6 => None,
         7..=15 => Some(4),
-        16..=47 => Some(5),
-        48..=1023 => Some(6),
+        16..=511 => Some(5),
+        512..=2047 => Some(6),
         _ => Some(7),
     }
 }
