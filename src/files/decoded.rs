@@ -29,13 +29,18 @@ impl<R> Bounded<R> {
     }
 }
 
+/// Reads from what is buffered.
+fn read_buffered(input: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
+    let chunk = input.fill_buf()?;
+    let count = chunk.len().min(into.len());
+    into[..count].copy_from_slice(&chunk[..count]);
+    input.consume(count);
+    Ok(count)
+}
+
 impl<R: BufRead> Read for Bounded<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let chunk = self.fill_buf()?;
-        let count = chunk.len().min(into.len());
-        into[..count].copy_from_slice(&chunk[..count]);
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, into)
     }
 }
 
@@ -190,11 +195,7 @@ fn decode_utf8(mut bytes: &[u8], is_last: bool, into: &mut String) -> (usize, bo
 
 impl<R: BufRead> Read for Decoded<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let chunk = self.fill_buf()?;
-        let count = chunk.len().min(into.len());
-        into[..count].copy_from_slice(&chunk[..count]);
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, into)
     }
 }
 

@@ -330,7 +330,8 @@ fn a_kill_during_an_upload_leaves_the_old_version_or_the_new_one() {
                     .map(|answer| answer.status)
             })
         };
-        // Each round a little later, from before the first part is written to after the answer.
+        // Each round kills a little later, from before the first part is written to after the answer. Whatever it hits is
+        // judged: the pause chooses the moment and waits for nothing.
         let pause = std::time::Duration::from_millis(40 * round % 400);
         std::thread::sleep(pause);
         server.kill();
