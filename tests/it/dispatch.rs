@@ -304,7 +304,14 @@ fn racing_check_ins_of_one_customer_never_break_a_cap() {
             scope.spawn(move || {
                 for round in 0..6 {
                     let latitude = if round % 2 == 0 { SHOP.0 } else { AWAY };
-                    let result = api.check_in(&fix(&device, latitude, SHOP.1)).remove(0);
+                    let mut check_in = fix(&device, latitude, SHOP.1);
+                    check_in["id"] = json!(format!("{device}-{round}"));
+                    let mut answer = api.json("POST", "/v1/check-ins", &check_in);
+                    // Eight at once may be too many for one record: it is sent again, as the problem asks for.
+                    while answer.status == 503 && answer.body["code"] == "contended" {
+                        answer = api.json("POST", "/v1/check-ins", &check_in);
+                    }
+                    let result = answer.body["results"][0].clone();
                     let expected = if round % 2 == 0 { "entered one" } else { "exited one" };
                     assert_eq!(kinds(&result), [expected]);
                 }
