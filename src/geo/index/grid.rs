@@ -47,17 +47,46 @@ fn sin_cos(degrees: f64) -> (f64, f64) {
     )
 }
 
-/// Rounded coordinates in units; within 0.01 of half a unit of the truth.
+/// Coordinates in units, to within 0.01.
 #[inline]
-pub(super) fn grid(at: Position) -> Grid {
+fn units(at: Position) -> [f64; 3] {
     let (sin_lat, cos_lat) = sin_cos(at.latitude);
     let (sin_lon, cos_lon) = sin_cos(at.longitude);
     let normal = A / UNIT_M / (1.0 - E2 * sin_lat * sin_lat).sqrt();
     [
-        rounded(normal * cos_lat * cos_lon),
-        rounded(normal * cos_lat * sin_lon),
-        rounded(normal * (1.0 - E2) * sin_lat),
+        normal * cos_lat * cos_lon,
+        normal * cos_lat * sin_lon,
+        normal * (1.0 - E2) * sin_lat,
     ]
+}
+
+/// Rounded coordinates in units; within 0.01 of half a unit of the truth.
+#[inline]
+pub(super) fn grid(at: Position) -> Grid {
+    units(at).map(rounded)
+}
+
+/// So many points are computed side by side.
+const LANES: usize = 8;
+
+/// [`grid`] of each position.
+pub(super) fn grids(at: &[Position], points: &mut Vec<Grid>) {
+    points.clear();
+    for chunk in at.chunks(LANES) {
+        let mut coordinates = [[0.0; LANES]; 3];
+        let mut positions = [Position {
+            latitude: 0.0,
+            longitude: 0.0,
+        }; LANES];
+        positions[..chunk.len()].copy_from_slice(chunk);
+        for lane in 0..LANES {
+            let [x, y, z] = units(positions[lane]);
+            coordinates[0][lane] = x;
+            coordinates[1][lane] = y;
+            coordinates[2][lane] = z;
+        }
+        points.extend((0..chunk.len()).map(|lane| [0, 1, 2].map(|axis| rounded(coordinates[axis][lane]))));
+    }
 }
 
 /// A box in units, both ends included.
@@ -94,7 +123,7 @@ impl Bounds {
 /// Bits of a coordinate on a face of the cube round the Earth: 0.6 m.
 const FACE_BITS: u32 = 24;
 
-/// Bits of a place on the curve: four sizes of six faces before the place on a face.
+/// Bits of a place on the curve: five sizes of six faces before the place on a face.
 pub(super) const PLACE_BITS: u32 = 2 * FACE_BITS + 5;
 
 /// Where a point lies along a curve that fills the faces of a cube round the Earth, one after the other.
@@ -114,7 +143,7 @@ pub(super) fn place_on_curve(point: Grid, radius_m: f64) -> u64 {
     let half = f64::from(1_u32 << FACE_BITS) / 2.0;
     let scale = half / along.abs();
     let cell = |across: f64| ((across * scale + half) as u32).min((1 << FACE_BITS) - 1);
-    let size = [10_000.0, 100_000.0, 1_000_000.0]
+    let size = [1_000.0, 10_000.0, 100_000.0, 1_000_000.0]
         .iter()
         .filter(|limit| radius_m > **limit)
         .count() as u64;

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::geo::ellipsoid::CURVATURE_RADIUS_MIN_M;
 
-/// Centres in steps of 2^`shift` units from `origin`, rounded down; radii in steps of their own, rounded up.
+/// Centres in steps of 2^`shift` units from `origin`, rounded down; radii in steps of their own, rounded up. No ball
+/// reaches below the origin or beyond [`REACH_STEPS`] from it, so that squared distances fit 32 bits.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub(super) struct Leaf {
@@ -15,27 +16,22 @@ pub(super) struct Leaf {
     z: [i16; WIDTH],
     radius: [u8; WIDTH],
     origin: Grid,
-    /// Which lanes there are, a bit for each.
-    present: u16,
+    /// Which lanes hold polygons, a bit for each.
+    polygons: u16,
     shift: u8,
-    /// Binary logarithm of the units in a step of a radius.
+    /// Binary logarithm of the units in a step of a radius, at least `shift`.
     radius_shift: u8,
     pub(super) ids: [u32; WIDTH],
-    /// Metres over the ground, rounded to the nearest.
-    radius_m: [f32; WIDTH],
+    /// Of a circle, the bits of the radius in metres over the ground in single precision; of a polygon, its number.
+    about: [u32; WIDTH],
 }
 
-/// Which of the sixteen are more than a circle of plain radius. Apart, for where there are circles only nobody asks.
-#[derive(Debug, Clone)]
-pub(super) struct Kinds {
-    /// Which of them are polygons, a bit for each.
-    polygons: u16,
-    /// Which of them have a radius that the leaf's `radius_m` doesn't tell exactly.
-    odd_radii: u16,
-    /// The number of the first polygon here.
-    first_polygon: u32,
-    /// The number of the first odd radius here.
-    first_odd_radius: u32,
+/// Which of the sixteen are circles with a radius that the leaf doesn't tell exactly. Apart, for few ask.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OddRadii {
+    lanes: u16,
+    /// The number of the first one here.
+    first: u32,
 }
 
 /// One of the sixteen, as the index is told.
@@ -44,7 +40,8 @@ pub(super) struct Ball {
     pub(super) center: Grid,
     pub(super) radius_m: f64,
     pub(super) id: u32,
-    pub(super) is_polygon: bool,
+    /// Its number, if it is a polygon.
+    pub(super) polygon: Option<u32>,
 }
 
 /// Whether a point is within a geodesic radius, as far as whole units can tell.
@@ -59,14 +56,20 @@ pub(super) enum Verdict {
 const ROUNDING_UNITS: f64 = 1.75;
 /// The same, and rounding both down to steps, which moves them by less than sqrt(3) steps from each other.
 const MARGIN_STEPS: f32 = 3.7;
+/// The same in whole steps.
+const MARGIN_WHOLE_STEPS: i32 = 4;
+/// Three squares of so many steps are below 2^31.
+const REACH_STEPS: u32 = 26_754;
+/// Added to the extent of a leaf's balls, in units.
+const REACH_MARGIN_UNITS: f64 = 4.0;
+/// Where a lane that isn't there has its centre, in steps: more than nothing away from whatever is asked about.
+const NOWHERE: i16 = -1_000;
 /// What single precision may add to a distance or take from it, as a share.
 const SINGLE: f32 = 1e-6;
 /// A geodesic of length s has at least the chord s - BEND s^3, in 1 / square metres.
 const BEND: f64 = 1.0 / (24.0 * CURVATURE_RADIUS_MIN_M * CURVATURE_RADIUS_MIN_M);
 /// With at most such steps radii are below 6.3 km, and `BEND` takes less than a millimetre.
 const SMALL_RADIUS_SHIFT: u8 = 12;
-/// Stored coordinates are 0 to 65,535 less this.
-const BIAS: i32 = 32_768;
 
 /// The radius that a single-precision number stands for: whole millimetres, as people write them, come back exactly.
 fn told(radius_m: f32) -> f64 {
@@ -87,41 +90,39 @@ fn power(exponent: i32) -> f32 {
 impl Leaf {
     pub(super) fn new(balls: &[Ball]) -> Self {
         let bounds = balls.iter().fold(Bounds::NOTHING, |all, ball| {
-            all.join(Bounds {
-                min: ball.center,
-                max: ball.center,
-            })
+            all.join(Bounds::of_ball(
+                ball.center,
+                ball.radius_m / UNIT_M + REACH_MARGIN_UNITS,
+            ))
         });
         let widest = (0..3)
             .map(|axis| bounds.max[axis].wrapping_sub(bounds.min[axis]) as u32)
             .max()
             .unwrap_or(0);
-        let shift = (0..16_u8).find(|shift| widest >> shift <= 65_535).unwrap_or(16);
+        let shift = (0..17_u8).find(|shift| widest >> shift <= REACH_STEPS).unwrap_or(17);
         let largest = balls.iter().map(|ball| ball.radius_m).fold(0.0, f64::max) / UNIT_M;
-        let radius_shift = (0..32_u8)
+        let radius_shift = (shift..32)
             .find(|shift| largest / f64::from(power(i32::from(*shift))) <= 254.0)
             .unwrap_or(32);
         let mut leaf = Self {
-            x: [0; WIDTH],
-            y: [0; WIDTH],
-            z: [0; WIDTH],
+            x: [NOWHERE; WIDTH],
+            y: [NOWHERE; WIDTH],
+            z: [NOWHERE; WIDTH],
             radius: [0; WIDTH],
             origin: bounds.min,
-            present: (1_u32 << balls.len()).wrapping_sub(1) as u16,
+            polygons: 0,
             shift,
             radius_shift,
             ids: [0; WIDTH],
-            radius_m: [0.0; WIDTH],
+            about: [0; WIDTH],
         };
         for (lane, ball) in balls.iter().enumerate() {
-            let steps = |axis: usize| {
-                let units = ball.center[axis].wrapping_sub(leaf.origin[axis]) as u32;
-                ((units >> shift) as i32 - BIAS) as i16
-            };
+            let steps = |axis: usize| (ball.center[axis].wrapping_sub(leaf.origin[axis]) as u32 >> shift) as i16;
             (leaf.x[lane], leaf.y[lane], leaf.z[lane]) = (steps(0), steps(1), steps(2));
             leaf.radius[lane] = (ball.radius_m / UNIT_M / f64::from(power(i32::from(radius_shift)))).ceil() as u8;
+            leaf.polygons |= u16::from(ball.polygon.is_some()) << lane;
             leaf.ids[lane] = ball.id;
-            leaf.radius_m[lane] = ball.radius_m as f32;
+            leaf.about[lane] = ball.polygon.unwrap_or((ball.radius_m as f32).to_bits());
         }
         leaf
     }
@@ -129,7 +130,7 @@ impl Leaf {
     /// The point in this leaf's steps. Two points of the Earth are less than 2^31 units apart.
     #[inline]
     fn steps(&self, point: Grid) -> [i32; 3] {
-        [0, 1, 2].map(|axis| (point[axis].wrapping_sub(self.origin[axis]) >> self.shift).wrapping_sub(BIAS))
+        [0, 1, 2].map(|axis| point[axis].wrapping_sub(self.origin[axis]) >> self.shift)
     }
 
     /// The squared distance from the point to a centre, in square steps.
@@ -150,29 +151,34 @@ impl Leaf {
     /// The balls that may hold the point, a bit for each, and those of them that surely do.
     #[inline]
     pub(super) fn holding(&self, point: Grid) -> (u32, u32) {
-        let point = self.steps(point);
-        let step = self.radius_step();
-        // From outside the edge to inside it, with what small radii lose from geodesic to chord.
-        let band = step + 2.0 * MARGIN_STEPS + 0.3;
-        let (mut squared, mut outer, mut bits) = ([0_f32; WIDTH], [0_f32; WIDTH], [0_u32; WIDTH]);
-        for lane in 0..WIDTH {
-            squared[lane] = self.squared(point, lane);
-            outer[lane] = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + MARGIN_STEPS;
-            bits[lane] = if squared[lane] <= outer[lane] * outer[lane] {
-                1 << lane
-            } else {
-                0
-            };
+        // What is below the origin wraps round to beyond all reach.
+        let steps = [0, 1, 2].map(|axis| (point[axis].wrapping_sub(self.origin[axis]) as u32) >> self.shift);
+        if steps[0].max(steps[1]).max(steps[2]) > REACH_STEPS {
+            return (0, 0);
         }
-        let maybe = bits.iter().fold(0, |all, bit| all | bit) & u32::from(self.present);
-        if maybe == 0 || self.radius_shift > SMALL_RADIUS_SHIFT {
+        let [x, y, z] = steps.map(|steps| steps as i16);
+        // A radius of the largest ball is below half of the reach.
+        let radius_shift = (self.radius_shift - self.shift) & 7;
+        let (mut squared, mut outer, mut are_in) = ([0_i32; WIDTH], [0_i16; WIDTH], [0_u8; WIDTH]);
+        for lane in 0..WIDTH {
+            let dx = x.wrapping_sub(self.x[lane]);
+            let dy = y.wrapping_sub(self.y[lane]);
+            let dz = z.wrapping_sub(self.z[lane]);
+            squared[lane] = square(dx).wrapping_add(square(dy)).wrapping_add(square(dz));
+            outer[lane] = (i16::from(self.radius[lane]) << radius_shift).wrapping_add(MARGIN_WHOLE_STEPS as i16);
+            are_in[lane] = u8::from(squared[lane] <= square(outer[lane]));
+        }
+        let maybe = mask(are_in);
+        if self.radius_shift > SMALL_RADIUS_SHIFT {
             return (maybe, 0);
         }
+        // From outside the edge to inside it, with what small radii lose from geodesic to chord.
+        let band = ((1 << radius_shift) + 2 * MARGIN_WHOLE_STEPS + 1) as i16;
         for lane in 0..WIDTH {
-            let inner = (outer[lane] * (1.0 - 3.0 * SINGLE) - band).max(0.0);
-            bits[lane] = if squared[lane] < inner * inner { 1 << lane } else { 0 };
+            let inner = (outer[lane] - band).max(0);
+            are_in[lane] = u8::from(squared[lane] < square(inner));
         }
-        (maybe, bits.iter().fold(0, |all, bit| all | bit))
+        (maybe, mask(are_in))
     }
 
     /// The balls that come within `reach_m` metres of the point, a bit for each, and a few more.
@@ -185,7 +191,7 @@ impl Leaf {
             let reach = f32::from(self.radius[lane]) * step * (1.0 + SINGLE) + margin;
             near |= u32::from(self.squared(point, lane) <= reach * reach) << lane;
         }
-        near & u32::from(self.present)
+        near & self.present()
     }
 
     /// The least and the most metres over the ground from the point to the circles' edges, negative inside.
@@ -209,19 +215,31 @@ impl Leaf {
 
     /// Which lanes there are, a bit for each.
     pub(super) fn present(&self) -> u32 {
-        u32::from(self.present)
+        mask(self.radius.map(|radius| u8::from(radius > 0)))
+    }
+
+    /// Which lanes hold polygons, a bit for each.
+    #[inline]
+    pub(super) fn polygons(&self) -> u32 {
+        u32::from(self.polygons)
+    }
+
+    /// The number of a polygon.
+    #[inline]
+    pub(super) fn polygon(&self, lane: usize) -> u32 {
+        self.about[lane]
     }
 
     /// The radius in metres of a circle, if it isn't an odd one.
     #[inline]
     pub(super) fn plain_radius_m(&self, lane: usize) -> f64 {
-        told(self.radius_m[lane])
+        told(f32::from_bits(self.about[lane]))
     }
 
     /// Decides like [`judge`] of a circle whose radius isn't an odd one, as far as the leaf's own steps can tell.
     pub(super) fn judge(&self, lane: usize, point: Grid) -> Verdict {
         let squared = self.squared(self.steps(point), lane);
-        let radius = self.radius_m[lane] / (UNIT_M as f32 * power(i32::from(self.shift)));
+        let radius = f32::from_bits(self.about[lane]) / (UNIT_M as f32 * power(i32::from(self.shift)));
         let outer = radius * (1.0 + 3.0 * SINGLE) + MARGIN_STEPS;
         let inner = radius * (1.0 - 3.0 * SINGLE) - MARGIN_STEPS - 0.3;
         if squared > outer * outer {
@@ -233,44 +251,30 @@ impl Leaf {
         }
     }
 
-    /// Reads a number from all cache lines but the last, so that they are on their way before the first is waited for.
+    /// Reads a number from the cache lines that will be needed, so that they are on their way before the first is waited
+    /// for.
     #[inline]
-    pub(super) fn touch(&self) -> i32 {
-        i32::from(self.x[0]) ^ self.origin[0] ^ self.ids[0] as i32
+    pub(super) fn touch(&self, has_polygons: bool) -> u32 {
+        let about = if has_polygons { self.about[0] } else { 0 };
+        self.x[0] as u32 ^ self.origin[0] as u32 ^ self.ids[0] ^ about
     }
 }
 
-impl Kinds {
-    pub(super) fn new(balls: &[Ball], first_polygon: u32, first_odd_radius: u32) -> Self {
-        let mut kinds = Self {
-            polygons: 0,
-            odd_radii: 0,
-            first_polygon,
-            first_odd_radius,
-        };
-        for (lane, ball) in balls.iter().enumerate() {
-            kinds.polygons |= u16::from(ball.is_polygon) << lane;
-            kinds.odd_radii |= u16::from(!ball.is_polygon && is_odd(ball.radius_m)) << lane;
+impl OddRadii {
+    pub(super) fn new(balls: &[Ball], first: u32) -> Self {
+        let is_odd = |ball: &Ball| ball.polygon.is_none() && is_odd(ball.radius_m);
+        let lanes = (0..).zip(balls).map(|(lane, ball)| u16::from(is_odd(ball)) << lane);
+        Self {
+            lanes: lanes.fold(0, |all, lane| all | lane),
+            first,
         }
-        kinds
     }
 
-    /// Which lanes hold polygons, a bit for each.
+    /// Whether the lane is one, and then its number.
     #[inline]
-    pub(super) fn polygons(&self) -> u32 {
-        u32::from(self.polygons)
-    }
-
-    /// Whether the lane holds a polygon, and then its number.
-    #[inline]
-    pub(super) fn polygon(&self, lane: usize) -> Option<u32> {
-        rank(self.polygons, lane).map(|rank| self.first_polygon + rank)
-    }
-
-    /// Whether the lane holds a circle of an odd radius, and then the number of that.
-    #[inline]
-    pub(super) fn odd_radius(&self, lane: usize) -> Option<u32> {
-        rank(self.odd_radii, lane).map(|rank| self.first_odd_radius + rank)
+    pub(super) fn number(self, lane: usize) -> Option<u32> {
+        let bit = 1_u16 << lane;
+        (self.lanes & bit != 0).then(|| self.first + (self.lanes & (bit - 1)).count_ones())
     }
 }
 
@@ -291,9 +295,17 @@ pub(super) fn judge(center: Grid, radius_m: f64, point: Grid) -> Verdict {
     Verdict::Unclear
 }
 
-/// How many bits are set below that of the lane, if it is set itself.
 #[inline]
-fn rank(bits: u16, lane: usize) -> Option<u32> {
-    let bit = 1_u16 << lane;
-    (bits & bit != 0).then(|| (bits & (bit - 1)).count_ones())
+fn square(value: i16) -> i32 {
+    i32::from(value) * i32::from(value)
+}
+
+/// A bit for each lane that holds a 1; all others hold 0.
+#[inline]
+fn mask(lanes: [u8; WIDTH]) -> u32 {
+    // Multiplied, the eight bits meet in the highest byte, each at its place.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let all = u128::from_le_bytes(lanes);
+    let gathered = |half: u64| (half.wrapping_mul(GATHER) >> 56) as u32;
+    gathered(all as u64) | gathered((all >> 64) as u64) << 8
 }

@@ -6,6 +6,8 @@
 //! millimetres round the edge of a circle, is asked of the geodesic, so the result is that of the ellipsoid.
 
 mod area;
+mod batch;
+mod cells;
 mod grid;
 mod leaf;
 mod nearest;
@@ -15,22 +17,25 @@ mod search;
 
 use std::sync::Arc;
 
-use leaf::{Kinds, Leaf};
+use cells::Cells;
+use leaf::{Leaf, OddRadii};
 use node::{Node, WIDTH};
 
 use super::{Polygons, Position, Shape, polygons::Glance};
 pub use area::LonLatBox;
-pub use search::Hits;
+pub use batch::Hits;
 
 /// An immutable index. Shapes are named by their place in the list that it was built from.
 #[derive(Debug)]
 pub struct GeofenceIndex {
     count: usize,
     leaves: Vec<Leaf>,
-    /// For each leaf, which of its shapes are more than a circle.
-    kinds: Vec<Kinds>,
+    /// For each leaf.
+    odd_radii: Vec<OddRadii>,
     /// Levels of nodes, the lowest first. Node `n` has children `16 n` to `16 n + 15` in the level below, or leaves.
     levels: Vec<Vec<Node>>,
+    /// Which leaves a point may be in.
+    cells: Cells,
     /// The exact centres of the enclosing circles, sixteen for each leaf.
     places: Vec<Position>,
     polygons: Vec<Arc<Polygons>>,
@@ -64,8 +69,9 @@ impl GeofenceIndex {
             .sum();
         size_of::<Self>()
             + nodes
+            + self.cells.memory_bytes()
             + self.leaves.capacity() * size_of::<Leaf>()
-            + self.kinds.capacity() * size_of::<Kinds>()
+            + self.odd_radii.capacity() * size_of::<OddRadii>()
             + self.places.capacity() * size_of::<Position>()
             + self.polygons.capacity() * size_of::<Arc<Polygons>>()
             + self.glances.capacity() * size_of::<Glance>()
@@ -108,16 +114,19 @@ impl GeofenceIndex {
 
     /// Centre and radius in metres of the circle round a shape, by its place in the leaves.
     fn enclosing_circle(&self, leaf: usize, lane: usize) -> (Position, f64) {
-        let radius_m = match self.kinds[leaf].polygon(lane) {
-            Some(polygon) => self.polygons[polygon as usize].enclosing_circle().1,
-            None => self.circle_radius_m(leaf, lane),
+        let radius_m = if self.leaves[leaf].polygons() >> lane & 1 == 1 {
+            self.polygons[self.leaves[leaf].polygon(lane) as usize]
+                .enclosing_circle()
+                .1
+        } else {
+            self.circle_radius_m(leaf, lane)
         };
         (self.places[leaf * WIDTH + lane], radius_m)
     }
 
     /// The exact radius in metres of a circle.
     fn circle_radius_m(&self, leaf: usize, lane: usize) -> f64 {
-        match self.kinds[leaf].odd_radius(lane) {
+        match self.odd_radii[leaf].number(lane) {
             Some(odd) => self.odd_radii_m[odd as usize],
             None => self.leaves[leaf].plain_radius_m(lane),
         }

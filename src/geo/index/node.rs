@@ -70,18 +70,6 @@ impl Node {
         node
     }
 
-    /// Which children's boxes hold the point, a bit for each.
-    #[inline]
-    pub(super) fn holding(&self, point: Grid) -> u32 {
-        // What is below the origin wraps round to far above the last step, or, in the largest nodes, is let pass.
-        let steps = [0, 1, 2].map(|axis| (point[axis].wrapping_sub(self.origin[axis]) as u32) >> self.shift);
-        if steps[0] | steps[1] | steps[2] > 65_535 {
-            return 0;
-        }
-        let at = steps.map(|steps| (steps as u16 ^ 0x8000) as i16);
-        self.meeting(at, at)
-    }
-
     /// Which children's boxes meet the box, a bit for each.
     pub(super) fn meeting_box(&self, bounds: &Bounds) -> u32 {
         let (mut from, mut to) = ([0_i16; 3], [0_i16; 3]);
@@ -147,11 +135,5 @@ impl Node {
             distances[lane] = if is_there { steps * step } else { f32::INFINITY };
         }
         distances
-    }
-
-    /// Reads a number from every cache line, so that they are all on their way before the first is waited for.
-    #[inline]
-    pub(super) fn touch(&self) -> i32 {
-        i32::from(self.min[0][0]) ^ i32::from(self.min[2][0]) ^ i32::from(self.max[1][0]) ^ self.origin[0]
     }
 }

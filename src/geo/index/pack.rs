@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{
     GeofenceIndex,
-    grid::{Bounds, PLACE_BITS, UNIT_M, grid, place_on_curve},
-    leaf::{Ball, Kinds, Leaf, is_odd},
+    cells::{Cells, patch},
+    grid::{Bounds, PLACE_BITS, UNIT_M, grids, place_on_curve},
+    leaf::{Ball, Leaf, OddRadii, is_odd},
     node::{Child, Node, WIDTH},
 };
 use crate::geo::Shape;
@@ -33,16 +34,19 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let mut index = GeofenceIndex {
         count: order.len(),
         leaves: Vec::with_capacity(leaves_max),
-        kinds: Vec::with_capacity(leaves_max),
+        odd_radii: Vec::with_capacity(leaves_max),
         levels: Vec::new(),
+        cells: Cells::build(&[], 0),
         places: Vec::with_capacity(leaves_max * WIDTH),
         polygons: Vec::new(),
         glances: Vec::new(),
         odd_radii_m: Vec::new(),
     };
     let mut children = Vec::with_capacity(leaves_max);
+    let mut patched = Vec::with_capacity(leaves_max);
     let mut balls = Vec::with_capacity(WIDTH);
     let mut gathered = Vec::with_capacity(GATHERED);
+    let (mut positions, mut centers) = (Vec::with_capacity(GATHERED), Vec::with_capacity(GATHERED));
     let (mut gathered_from, mut start) = (0, 0);
     while start < order.len() {
         let end = (start + WIDTH).min(order.len());
@@ -51,26 +55,31 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             gathered.clear();
             gathered.extend(numbers.map(|id| shapes[*id as usize].enclosing_circle()));
             gathered_from = start;
+            positions.clear();
+            positions.extend(gathered.iter().map(|(position, _)| *position));
+            grids(&positions, &mut centers);
         }
         let circles = &gathered[start - gathered_from..];
+        let centers = &centers[start - gathered_from..];
         balls.clear();
-        for (&id, &(position, radius_m)) in order[start..end].iter().zip(circles) {
+        for ((&id, &(_, radius_m)), &center) in order[start..end].iter().zip(circles).zip(centers) {
             balls.push(Ball {
-                center: grid(position),
+                center,
                 radius_m,
                 id,
-                is_polygon: matches!(shapes[id as usize], Shape::Polygons(_)),
+                polygon: None,
             });
         }
         if index.places.len() + WIDTH - start <= start / SPARE {
             balls.truncate(before_gap(&balls));
         }
-        let (first_polygon, first_odd_radius) = (index.polygons.len() as u32, index.odd_radii_m.len() as u32);
+        let first_odd_radius = index.odd_radii_m.len() as u32;
         let mut all = Child::NOTHING;
-        for (ball, &(position, _)) in balls.iter().zip(circles) {
+        for (ball, &(position, _)) in balls.iter_mut().zip(circles) {
             index.places.push(position);
             match &shapes[ball.id as usize] {
                 Shape::Polygons(polygons) => {
+                    ball.polygon = Some(index.polygons.len() as u32);
                     index.polygons.push(Arc::clone(polygons));
                     index.glances.push(polygons.glance());
                 }
@@ -83,16 +92,24 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
                 reach,
             });
         }
+        let leaf = index.leaves.len() as u32;
+        patch(
+            leaf,
+            balls.iter().map(|ball| (ball.center, ball.radius_m / UNIT_M)),
+            &mut patched,
+        );
         index.leaves.push(Leaf::new(&balls));
-        index.kinds.push(Kinds::new(&balls, first_polygon, first_odd_radius));
+        index.odd_radii.push(OddRadii::new(&balls, first_odd_radius));
         children.push(all);
         start += balls.len();
         // A leaf's places begin at a multiple of its width.
         let padding = circles[0].0;
         index.places.resize(index.leaves.len() * WIDTH, padding);
     }
+    index.cells = Cells::build(&patched, index.leaves.len());
+    drop(patched);
     index.leaves.shrink_to_fit();
-    index.kinds.shrink_to_fit();
+    index.odd_radii.shrink_to_fit();
     index.places.shrink_to_fit();
     index.odd_radii_m.shrink_to_fit();
     index.polygons.shrink_to_fit();
@@ -138,11 +155,17 @@ const DIGIT_BITS: u32 = 11;
 fn sorted(shapes: &[Shape]) -> Vec<u32> {
     let number_bits = usize::BITS - shapes.len().leading_zeros();
     let dropped = (PLACE_BITS + number_bits).saturating_sub(u64::BITS);
-    let key = |(number, shape): (u64, &Shape)| {
-        let (position, radius_m) = shape.enclosing_circle();
-        (place_on_curve(grid(position), radius_m) >> dropped) << number_bits | number
-    };
-    let mut keys: Vec<u64> = (0..).zip(shapes).map(key).collect();
+    let mut keys: Vec<u64> = Vec::with_capacity(shapes.len());
+    let (mut positions, mut centers) = (Vec::with_capacity(GATHERED), Vec::with_capacity(GATHERED));
+    for shapes in shapes.chunks(GATHERED) {
+        positions.clear();
+        positions.extend(shapes.iter().map(|shape| shape.enclosing_circle().0));
+        grids(&positions, &mut centers);
+        for (shape, center) in shapes.iter().zip(&centers) {
+            let place = place_on_curve(*center, shape.enclosing_circle().1);
+            keys.push((place >> dropped) << number_bits | keys.len() as u64);
+        }
+    }
     let differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
     let mut other = vec![0; keys.len()];
     for shift in (number_bits..u64::BITS).step_by(DIGIT_BITS as usize) {

@@ -6,13 +6,14 @@
 
 mod distance;
 mod enclosing;
+mod picture;
 mod raster;
 mod rings;
 mod stripes;
 
 use distance::{Boxes, Seam};
-use raster::Cell;
-pub(super) use raster::Glance;
+use picture::Cell;
+pub(super) use picture::{FineCell, Glance, Seen};
 use raster::Raster;
 use rings::Rings;
 pub(super) use rings::{Side, area_doubled, crossings};
@@ -36,18 +37,18 @@ const SCANNED_VERTICES_MAX: usize = 64;
 #[repr(C)]
 pub struct Polygons {
     // What the exact test needs lies together.
-    lookup: Option<Box<Lookup>>,
+    stripes: Option<Stripes>,
     rings: Rings,
+    lookup: Option<Box<Lookup>>,
     raster: Raster,
     center: Position,
     radius_m: f64,
     cut: Option<Cut>,
 }
 
-/// What finds the edges that matter; not worth its memory for few vertices.
+/// What finds the edges that are near; not worth its memory for few vertices.
 #[derive(Debug, Clone)]
 struct Lookup {
-    stripes: Option<Stripes>,
     boxes: Boxes,
     seam: Seam,
 }
@@ -127,12 +128,12 @@ impl Polygons {
         let is_large = rings.vertices().len() > SCANNED_VERTICES_MAX;
         let lookup = (is_large || seam.memory_bytes() > 0).then(|| {
             Box::new(Lookup {
-                stripes: is_large.then(|| Stripes::new(&rings, bounds.south, bounds.north)),
                 boxes: if is_large { Boxes::new(&rings) } else { Boxes::default() },
                 seam,
             })
         });
         let mut polygons = Self {
+            stripes: is_large.then(|| Stripes::new(&rings, bounds.south, bounds.north)),
             raster: Raster::empty(bounds, is_shifted),
             rings,
             lookup,
@@ -171,10 +172,10 @@ impl Polygons {
     /// Bytes that the polygons take, everything included.
     pub fn memory_bytes(&self) -> usize {
         let lookup = self.lookup.as_deref().map_or(0, |lookup| {
-            let stripes = lookup.stripes.as_ref().map_or(0, Stripes::memory_bytes);
-            size_of::<Lookup>() + stripes + lookup.boxes.memory_bytes() + lookup.seam.memory_bytes()
+            size_of::<Lookup>() + lookup.boxes.memory_bytes() + lookup.seam.memory_bytes()
         });
-        size_of::<Self>() + self.rings.memory_bytes() + self.raster.memory_bytes() + lookup
+        let stripes = self.stripes.as_ref().map_or(0, Stripes::memory_bytes);
+        size_of::<Self>() + stripes + self.rings.memory_bytes() + self.raster.memory_bytes() + lookup
     }
 
     /// Whether the point is in one of the polygons or on a boundary (of a hole, too).
@@ -200,20 +201,22 @@ impl Polygons {
         self.contains_exactly(point)
     }
 
-    /// Reads something, so that what leads to the edges is on its way before it is waited for.
+    /// Reads something, so that what leads to the edges that matter for a point is on its way before it is waited for: the
+    /// deeper, the closer to them. Depths are 0 to 3, each to be used when what is less deep has arrived.
     #[inline]
-    pub(super) fn touch(&self) -> usize {
-        self.rings.vertices().len() ^ usize::from(self.lookup.is_some())
-    }
-
-    /// Likewise for what leads to the edges that matter for a point.
-    #[inline]
-    pub(super) fn touch_edges(&self, point: Vertex) -> usize {
-        match self.lookup.as_deref() {
-            Some(Lookup {
-                stripes: Some(stripes), ..
-            }) => stripes.touch(point[1]),
-            _ => self.rings.touch(),
+    pub(super) fn touch(&self, point: Vertex, depth: u32) -> usize {
+        let Some(stripes) = &self.stripes else {
+            return if depth == 0 {
+                self.rings.vertices().len()
+            } else {
+                self.rings.touch()
+            };
+        };
+        match depth {
+            0 => stripes.touch(),
+            1 => stripes.touch_start(point[1]),
+            2 => stripes.touch_runs(point[1]),
+            _ => self.rings.touch_runs(stripes.at(point[1])),
         }
     }
 
@@ -226,11 +229,9 @@ impl Polygons {
     }
 
     fn contains_exactly(&self, point: Vertex) -> bool {
-        match self.lookup.as_deref() {
-            Some(Lookup {
-                stripes: Some(stripes), ..
-            }) => self.rings.contain(point, stripes.at(point[1])),
-            _ => self.rings.contain(point, self.rings.runs()),
+        match &self.stripes {
+            Some(stripes) => self.rings.contain(point, stripes.at(point[1])),
+            None => self.rings.contain(point, self.rings.runs()),
         }
     }
 

@@ -1,8 +1,9 @@
 //! A small picture of the polygons: cells that are inside, outside, or met by an edge.
 
-use std::sync::Arc;
-
-use super::rings::Rings;
+use super::{
+    picture::{COARSE_LEVEL, COARSE_SIDE, Cell, FINE_LEVEL_MAX, Glance, Picture},
+    rings::Rings,
+};
 use crate::geo::unwrap::Vertex;
 
 /// A box in degrees. Where polygons lie on both sides of the antimeridian, the east goes on beyond 180.
@@ -14,32 +15,19 @@ pub(super) struct Bounds {
     pub(super) north: f64,
 }
 
-/// What is known of a whole cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cell {
-    Outside = 0,
-    Inside = 1,
-    /// An edge may pass through it.
-    Mixed = 2,
-}
-
-impl Cell {
-    #[inline]
-    fn told(bits: u64) -> Self {
-        match bits {
-            0 => Self::Outside,
-            1 => Self::Inside,
-            _ => Self::Mixed,
-        }
-    }
-}
-
 /// Added to the extent of an edge, in cells. Rounding in cell coordinates stays below 1e-12.
 const MARGIN_CELLS: f64 = 1e-9;
 /// What shifting a longitude by 360 may add to it, in degrees.
 const SHIFT_DEGREES: f64 = 2e-13;
 
-/// Where the cells lie: a square of 16 to 128 cells a side over the bounds; none for polygons of few vertices.
+/// Polygons of fewer vertices have no picture, and of fewer than the second number none with fine cells.
+const VERTICES_MIN: usize = 4;
+const VERTICES_MIN_FINE: usize = 4;
+/// What fine cells may take: so many bytes, and for each four vertices so many more.
+const FINE_BYTES: usize = 192;
+const FINE_BYTES_PER_FOUR_VERTICES: usize = 5;
+
+/// Where the cells lie: a square of 16 to 256 cells a side over the bounds.
 ///
 /// The cell of a point is found by two functions that never fall as the point moves east or north, so rounding cannot
 /// bring a point into a cell that an edge which it lies on has not been entered for.
@@ -54,114 +42,18 @@ struct Frame {
     rows_per_degree: f64,
 }
 
-/// The picture, two bits a cell.
+/// The picture and where it lies.
 #[derive(Debug, Clone)]
-pub(crate) struct Raster {
+pub(super) struct Raster {
     frame: Frame,
-    cells: Arc<[u64]>,
-    /// The same with 16 cells a side.
-    small: [u64; 8],
+    /// None for polygons of few vertices.
+    picture: Option<Picture>,
 }
 
-/// Binary logarithm of a [`Glance`]'s cells a side, the least that a picture has.
-const GLANCE_LEVEL: u8 = 4;
-/// A small picture that tells nothing.
-const ALL_MIXED: [u64; 8] = [0xAAAA_AAAA_AAAA_AAAA; 8];
-/// Its cells a side.
-const GLANCE_SIDE: f64 = (1 << GLANCE_LEVEL) as f64;
-
-/// A picture in two cache lines, for who looks at many polygons: whether a cell is the same throughout, and the full
-/// picture for those that aren't.
-#[derive(Debug, Clone)]
-#[repr(align(128))]
-pub(crate) struct Glance {
-    cells: [u64; 8],
-    west: f64,
-    south: f64,
-    columns_per_degree: f64,
-    rows_per_degree: f64,
-    full: Arc<[u64]>,
-    is_shifted: bool,
-    /// Of the full picture.
-    level: u8,
-}
-
-/// Where in a [`Glance`] a point lies, and what that says.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    cell: Cell,
-    column: f64,
-    row: f64,
-}
-
-impl Seen {
-    /// Whether the point is inside, if that is known.
-    #[inline]
-    pub(crate) fn answer(self) -> Option<bool> {
-        match self.cell {
-            Cell::Inside => Some(true),
-            Cell::Outside => Some(false),
-            Cell::Mixed => None,
-        }
-    }
-}
-
-impl Glance {
-    /// What the small picture tells of a point of the plane, without a branch, so that looks at many pictures wait for
-    /// the memory together.
-    #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "branches would be mispredicted")]
-    pub(crate) fn look(&self, [x, y]: Vertex) -> Seen {
-        let shift = if self.is_shifted & (x < 0.0) { 360.0 } else { 0.0 };
-        let x = x + shift;
-        let column = (x - self.west) * self.columns_per_degree;
-        let row = (y - self.south) * self.rows_per_degree;
-        // Rounding takes what is within bounds at most a little beyond the last cell, where nothing is known.
-        let is_beyond = (column >= GLANCE_SIDE) | (row >= GLANCE_SIDE);
-        let is_outside =
-            (x < self.west) | (y < self.south) | (column > GLANCE_SIDE + 0.01) | (row > GLANCE_SIDE + 0.01);
-        let bit = (((row as i32 & 15) << GLANCE_LEVEL) + (column as i32 & 15)) as usize * 2;
-        let cell = self.cells[bit / 64] >> (bit % 64) & 3;
-        let known = if is_beyond { Cell::Mixed as u64 } else { cell };
-        let known = if is_outside { Cell::Outside as u64 } else { known };
-        Seen {
-            cell: Cell::told(known),
-            column,
-            row,
-        }
-    }
-
-    /// What the full picture tells, where the small one doesn't.
-    #[inline]
-    pub(crate) fn look_closer(&self, seen: Seen) -> Option<bool> {
-        if seen.cell != Cell::Mixed || self.level <= GLANCE_LEVEL {
-            return seen.answer();
-        }
-        let side = 1_usize << self.level;
-        let scale = f64::from(1_u32 << (self.level - GLANCE_LEVEL));
-        let column = ((seen.column * scale) as usize).min(side - 1);
-        let row = ((seen.row * scale) as usize).min(side - 1);
-        let cell = cell(&self.full, ((row << self.level) + column) * 2);
-        Seen { cell, ..seen }.answer()
-    }
-}
-
-/// A picture in the making.
+/// A picture in the making: the fine cells of all coarse ones, two bits each.
 struct Drawing {
     frame: Frame,
     cells: Vec<u64>,
-}
-
-/// Binary logarithm of the cells a side: a picture of 64 or 256 bytes for small polygons, of at most 2 bytes a vertex
-/// for large ones.
-fn level_for(vertices: usize) -> Option<u8> {
-    match vertices {
-        0..=6 => None,
-        7..=15 => Some(4),
-        16..=511 => Some(5),
-        512..=2047 => Some(6),
-        _ => Some(7),
-    }
 }
 
 impl Raster {
@@ -175,45 +67,30 @@ impl Raster {
                 columns_per_degree: 0.0,
                 rows_per_degree: 0.0,
             },
-            cells: Arc::default(),
-            small: ALL_MIXED,
+            picture: None,
         }
     }
 
     /// The picture of the rings within the same bounds. `contains` tells for a point of the plane whether it is inside.
     pub(super) fn drawn(&self, rings: &Rings, contains: impl Fn(Vertex) -> bool) -> Self {
-        let mut frame = self.frame;
-        let Some(level) = level_for(rings.vertices().len()) else {
+        let vertices = rings.vertices().len();
+        if vertices < VERTICES_MIN {
             return self.clone();
-        };
-        frame.level = level;
-        let Bounds {
-            west,
-            east,
-            south,
-            north,
-        } = frame.bounds;
-        let side = frame.side() as f64;
-        let per_degree = |degrees: f64| {
-            let cells = side / degrees;
-            if cells.is_finite() { cells } else { 0.0 }
-        };
-        frame.columns_per_degree = per_degree(east - west);
-        frame.rows_per_degree = per_degree(north - south);
-        let mut drawing = Drawing {
-            frame,
-            cells: vec![0; frame.side() * frame.side() / 32],
-        };
-        for (ring, _) in rings.iter() {
-            for edge in ring.windows(2) {
-                drawing.draw(edge[0], edge[1]);
+        }
+        let mut drawing = Drawing::new(self.frame.divided(COARSE_LEVEL), rings);
+        if vertices >= VERTICES_MIN_FINE {
+            let bytes_max = FINE_BYTES + vertices / 4 * FINE_BYTES_PER_FOUR_VERTICES;
+            let mixed = drawing.mixed_cells();
+            let finest = (1..=FINE_LEVEL_MAX)
+                .rev()
+                .find(|level| mixed << (2 * level) <= 4 * bytes_max);
+            if let Some(finest) = finest {
+                drawing = Drawing::new(self.frame.divided(COARSE_LEVEL + finest), rings);
             }
         }
-        drawing.colour(contains);
         Self {
-            frame,
-            small: drawing.small(),
-            cells: drawing.cells.into(),
+            frame: drawing.frame,
+            picture: Some(drawing.coloured(contains)),
         }
     }
 
@@ -223,42 +100,22 @@ impl Raster {
 
     /// The picture at a glance.
     pub(super) fn at_a_glance(&self) -> Glance {
-        let Frame {
-            bounds,
-            is_shifted,
-            level,
-            ..
-        } = self.frame;
-        let is_drawn = !self.cells.is_empty();
-        // With a power of two between them, each small cell is made of whole ones.
-        let scale = if is_drawn {
-            f64::from(1_u32 << (level - GLANCE_LEVEL))
-        } else {
-            1.0
-        };
-        let per_degree = |full: f64, degrees: f64| {
-            let cells = if is_drawn { full / scale } else { GLANCE_SIDE / degrees };
-            if cells.is_finite() { cells } else { 0.0 }
-        };
-        let columns_per_degree = per_degree(self.frame.columns_per_degree, bounds.east - bounds.west);
-        let rows_per_degree = per_degree(self.frame.rows_per_degree, bounds.north - bounds.south);
+        let frame = self.frame.divided(COARSE_LEVEL + FINE_LEVEL_MAX);
+        let Bounds { west, south, .. } = frame.bounds;
+        let is_flat = frame.columns_per_degree == 0.0 || frame.rows_per_degree == 0.0;
         // Without extent there is no telling what is beyond it.
-        let is_flat = columns_per_degree == 0.0 || rows_per_degree == 0.0;
-        Glance {
-            cells: if is_flat { ALL_MIXED } else { self.small },
-            west: bounds.west,
-            south: bounds.south,
-            columns_per_degree,
-            rows_per_degree,
-            full: Arc::clone(&self.cells),
-            is_shifted,
-            level: if is_flat { 0 } else { level },
-        }
+        let picture = self.picture.clone().filter(|_| !is_flat).unwrap_or_default();
+        Glance::new(
+            picture,
+            [west, south],
+            [frame.columns_per_degree, frame.rows_per_degree],
+            frame.is_shifted,
+        )
     }
 
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.cells)
+        self.picture.as_ref().map_or(0, Picture::memory_bytes)
     }
 
     /// What is known about a point of the plane.
@@ -272,26 +129,42 @@ impl Raster {
                     south,
                     north,
                 },
+            level,
             ..
         } = self.frame;
         let x = self.frame.shifted(x);
         if !(west <= x && x <= east && south <= y && y <= north) {
             return Cell::Outside;
         }
-        if self.cells.is_empty() {
+        let Some(picture) = &self.picture else {
             return Cell::Mixed;
-        }
-        cell(&self.cells, self.frame.bit(self.frame.column(x), self.frame.row(y)))
+        };
+        picture.cell(self.frame.column(x), self.frame.row(y), level - COARSE_LEVEL)
     }
 }
 
-/// The cell whose two bits begin there.
-#[inline]
-fn cell(cells: &[u64], bit: usize) -> Cell {
-    Cell::told(cells[bit / 64] >> (bit % 64) & 3)
-}
-
 impl Frame {
+    /// The same bounds divided in 2 to the power of `level` cells a side.
+    fn divided(self, level: u8) -> Self {
+        let Bounds {
+            west,
+            east,
+            south,
+            north,
+        } = self.bounds;
+        let side = f64::from(1_u32 << level);
+        let per_degree = |degrees: f64| {
+            let cells = side / degrees;
+            if cells.is_finite() { cells } else { 0.0 }
+        };
+        Self {
+            level,
+            columns_per_degree: per_degree(east - west),
+            rows_per_degree: per_degree(north - south),
+            ..self
+        }
+    }
+
     fn shifted(&self, x: f64) -> f64 {
         if self.is_shifted && x < 0.0 { x + 360.0 } else { x }
     }
@@ -314,8 +187,28 @@ impl Frame {
 }
 
 impl Drawing {
+    /// Marks the cells that an edge may pass through.
+    fn new(frame: Frame, rings: &Rings) -> Self {
+        let mut drawing = Self {
+            frame,
+            cells: vec![0; frame.side() * frame.side() / 32],
+        };
+        for (ring, _) in rings.iter() {
+            for edge in ring.windows(2) {
+                drawing.draw(edge[0], edge[1]);
+            }
+        }
+        drawing
+    }
+
+    /// How many are marked.
+    fn mixed_cells(&self) -> usize {
+        self.cells.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     fn cell(&self, column: usize, row: usize) -> Cell {
-        cell(&self.cells, self.frame.bit(column, row))
+        let bit = self.frame.bit(column, row);
+        Cell::told(self.cells[bit / 64] >> (bit % 64))
     }
 
     fn set(&mut self, column: usize, row: usize, cell: Cell) {
@@ -355,38 +248,53 @@ impl Drawing {
         }
     }
 
-    /// The same with 16 cells a side, mixed where the cells that one is made of differ.
-    fn small(&self) -> [u64; 8] {
-        let finer = 1 << (self.frame.level - GLANCE_LEVEL);
-        let mut small = [0; 8];
-        for row in 0..1 << GLANCE_LEVEL {
-            for column in 0..1 << GLANCE_LEVEL {
-                let at = |number: usize| self.cell(column * finer + number % finer, row * finer + number / finer);
-                let first = at(0);
-                let is_same = (1..finer * finer).all(|number| at(number) == first);
-                let cell = if is_same { first } else { Cell::Mixed };
-                let bit = ((row << GLANCE_LEVEL) + column) * 2;
-                small[bit / 64] |= (cell as u64) << (bit % 64);
+    /// Tells inside from outside in all cells that no edge meets; neighbours among these are alike. What is the same
+    /// throughout a coarse cell is told for that only.
+    fn coloured(mut self, contains: impl Fn(Vertex) -> bool) -> Picture {
+        let fine_level = self.frame.level - COARSE_LEVEL;
+        let finer = 1 << fine_level;
+        let mut coarse = [[Cell::Mixed; COARSE_SIDE]; COARSE_SIDE];
+        for row in 0..COARSE_SIDE {
+            for column in 0..COARSE_SIDE {
+                let (left, top) = (column * finer, row * finer);
+                let is_marked = |drawing: &Self| {
+                    (0..finer * finer).any(|at| drawing.cell(left + at % finer, top + at / finer) == Cell::Mixed)
+                };
+                if fine_level > 0 && is_marked(&self) {
+                    for at in 0..finer * finer {
+                        self.colour(left + at % finer, top + at / finer, &coarse, &contains);
+                    }
+                } else {
+                    coarse[row][column] = self.colour(left, top, &coarse, &contains);
+                }
             }
         }
-        small
+        Picture::new(&coarse, fine_level, |column, row| self.cell(column, row))
     }
 
-    /// Tells inside from outside in all cells that no edge meets; neighbours among these are alike.
-    fn colour(&mut self, contains: impl Fn(Vertex) -> bool) {
-        for row in 0..self.frame.side() {
-            for column in 0..self.frame.side() {
-                if self.cell(column, row) == Cell::Mixed {
-                    continue;
-                }
-                let neighbour = [(column.checked_sub(1), Some(row)), (Some(column), row.checked_sub(1))]
-                    .into_iter()
-                    .filter_map(|(column, row)| Some(self.cell(column?, row?)))
-                    .find(|cell| *cell != Cell::Mixed);
-                let cell = neighbour.unwrap_or_else(|| self.ask(column, row, &contains));
-                self.set(column, row, cell);
-            }
+    /// Tells what a cell is, by one beside it if that is known.
+    fn colour(
+        &mut self,
+        column: usize,
+        row: usize,
+        coarse: &[[Cell; COARSE_SIDE]; COARSE_SIDE],
+        contains: impl Fn(Vertex) -> bool,
+    ) -> Cell {
+        if self.cell(column, row) == Cell::Mixed {
+            return Cell::Mixed;
         }
+        let fine_level = self.frame.level - COARSE_LEVEL;
+        let known = |column: usize, row: usize| match coarse[row >> fine_level][column >> fine_level] {
+            Cell::Mixed => self.cell(column, row),
+            whole => whole,
+        };
+        let neighbour = [(column.checked_sub(1), Some(row)), (Some(column), row.checked_sub(1))]
+            .into_iter()
+            .filter_map(|(column, row)| Some(known(column?, row?)))
+            .find(|cell| *cell != Cell::Mixed);
+        let cell = neighbour.unwrap_or_else(|| self.ask(column, row, &contains));
+        self.set(column, row, cell);
+        cell
     }
 
     fn ask(&self, column: usize, row: usize, contains: impl Fn(Vertex) -> bool) -> Cell {

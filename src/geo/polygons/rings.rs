@@ -76,6 +76,19 @@ impl Rings {
         lines.fold(0, |all, vertex| all ^ vertex[0].to_bits()) as usize
     }
 
+    /// Reads a number from each of the first cache lines of some runs.
+    #[inline]
+    pub(super) fn touch_runs(&self, runs: impl Iterator<Item = Run>) -> usize {
+        let vertices = runs.take(4).flat_map(|run| {
+            let start = run.start as usize;
+            self.vertices[start..start + run.edges as usize]
+                .iter()
+                .step_by(4)
+                .take(8)
+        });
+        vertices.fold(0, |all, vertex| all ^ vertex[0].to_bits()) as usize
+    }
+
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
         size_of_val(&*self.vertices) + size_of_val(&*self.ends)

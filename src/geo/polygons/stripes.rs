@@ -47,10 +47,22 @@ impl Stripes {
         self.runs[from..to].iter().copied()
     }
 
+    /// Reads what leads to the stripes.
+    #[inline]
+    pub(super) fn touch(&self) -> usize {
+        self.starts.len() ^ self.south.to_bits() as usize
+    }
+
     /// Reads where the runs of the parallel begin.
     #[inline]
-    pub(super) fn touch(&self, latitude: f64) -> usize {
+    pub(super) fn touch_start(&self, latitude: f64) -> usize {
         self.starts[self.stripe(latitude)] as usize
+    }
+
+    /// Reads the first run of the parallel.
+    #[inline]
+    pub(super) fn touch_runs(&self, latitude: f64) -> usize {
+        self.at(latitude).next().map_or(0, |run| run.start as usize)
     }
 
     /// Bytes on the heap.

@@ -105,6 +105,56 @@ proptest! {
 
 }
 
+/// Where faces of the cube round the Earth meet, at poles, and in a face.
+fn towns() -> impl Strategy<Value = Position> {
+    let latitude = prop_oneof![
+        Just(45.0),
+        Just(35.264_39),
+        Just(-35.264_39),
+        Just(89.9),
+        Just(-89.9),
+        Just(12.0)
+    ];
+    let longitude = prop_oneof![Just(45.0), Just(-45.0), Just(135.0), Just(-179.99), Just(7.0)];
+    (latitude, longitude).prop_map(|(latitude, longitude)| Position { latitude, longitude })
+}
+
+/// Somewhere within a few kilometres.
+fn beside(town: Position, [north, east]: [f64; 2]) -> Position {
+    let latitude = (town.latitude + north).clamp(-90.0, 90.0);
+    let longitude = town.longitude + east / latitude.to_radians().cos().max(1e-3);
+    let longitude = (longitude + 540.0).rem_euclid(360.0) - 180.0;
+    Position { latitude, longitude }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn thousands_in_a_town_are_found_like_few(
+        town in towns(),
+        shifts in prop::collection::vec(prop::array::uniform2(-0.05..0.05_f64), 2_000),
+        sizes in prop::collection::vec(1.0..3.5_f64, 2_000),
+        points in prop::collection::vec(prop::array::uniform2(-0.06..0.06_f64), 60),
+        large in prop::collection::vec((anywhere(), 5.0..6.0_f64), 0..400),
+    ) {
+        let towns = shifts.iter().zip(&sizes).map(|(shift, size)| (beside(town, *shift), *size));
+        let shapes: Vec<Shape> = towns
+            .chain(large)
+            .map(|(center, size)| Shape::circle(center, 10f64.powf(size)).unwrap())
+            .collect();
+        let index = GeofenceIndex::build(shapes.clone());
+        prop_assert!(index.memory_bytes() <= 60 * shapes.len(), "{}", index.memory_bytes());
+        let mut found = Vec::new();
+        for point in points.into_iter().map(|shift| beside(town, shift)) {
+            index.containing(point, &mut found);
+            found.sort_unstable();
+            let expected: Vec<u32> = (0_u32..).zip(&shapes).filter(|(_, shape)| shape.contains(point)).map(|(id, _)| id).collect();
+            prop_assert_eq!(&found, &expected, "{:?}", point);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
