@@ -7,6 +7,7 @@ use super::{
     GeofenceIndex,
     cells::Spot,
     grid::{Grid, grids},
+    node::WIDTH,
     search::{append, bits, is_ambiguous},
 };
 use crate::geo::{
@@ -35,9 +36,10 @@ struct Scratch {
     /// Circles that were found, likewise.
     circles: Vec<u32>,
     circle_ends: Vec<usize>,
-    /// Polygons that may contain their point, in the order of the points.
-    candidates: Vec<Candidate>,
+    /// Polygons that may contain their point, likewise: their leaf and their lane there.
+    slots: Vec<u32>,
     candidate_ends: Vec<usize>,
+    candidates: Vec<Candidate>,
     seen: Vec<Seen>,
     fine: Vec<FineCell>,
     unclear: Vec<u32>,
@@ -87,7 +89,7 @@ impl GeofenceIndex {
         grids(at, &mut scratch.points);
         self.open_leaves(scratch);
         self.ask_leaves(at, scratch);
-        if scratch.candidates.is_empty() {
+        if scratch.slots.is_empty() {
             let before = hits.ids.len();
             hits.ids.extend_from_slice(&scratch.circles);
             let ends = scratch.circle_ends.iter().map(|end| (before + end) as u32);
@@ -160,18 +162,18 @@ impl GeofenceIndex {
             open_ends,
             circles,
             circle_ends,
-            candidates,
+            slots,
             candidate_ends,
             ..
         } = scratch;
         let has_polygons = !self.glances.is_empty();
         let touched = open
             .iter()
-            .fold(0, |all, number| all ^ self.leaves[*number as usize].touch(has_polygons));
+            .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
         black_box(touched);
         circles.clear();
         circle_ends.clear();
-        candidates.clear();
+        slots.clear();
         candidate_ends.clear();
         let mut start = 0;
         for (point, end) in (0..).zip(&*open_ends) {
@@ -187,22 +189,21 @@ impl GeofenceIndex {
                     }
                 }
                 if has_polygons {
-                    append::<2, _>(candidates, maybe & polygons, |lane| Candidate {
-                        point: point as u32,
-                        id: leaf.ids[lane],
-                        polygon: leaf.polygon(lane),
-                    });
+                    let slot = (number * WIDTH) as u32;
+                    append::<2, _>(slots, maybe & polygons, |lane| slot + lane as u32);
                 }
             }
             start = *end;
             circle_ends.push(circles.len());
-            candidate_ends.push(candidates.len());
+            candidate_ends.push(slots.len());
         }
     }
 
     /// Finds out which of the candidates contain their point.
     fn settle(&self, at: &[Position], scratch: &mut Scratch) {
         let Scratch {
+            slots,
+            candidate_ends,
             candidates,
             seen,
             fine,
@@ -210,6 +211,19 @@ impl GeofenceIndex {
             closer,
             ..
         } = scratch;
+        candidates.clear();
+        let mut start = 0;
+        for (point, end) in (0..).zip(&*candidate_ends) {
+            candidates.extend(slots[start..*end].iter().map(|slot| {
+                let (leaf, lane) = (*slot as usize / WIDTH, *slot as usize % WIDTH);
+                Candidate {
+                    point,
+                    id: self.leaves[leaf].ids[lane],
+                    polygon: self.polygon(leaf, lane),
+                }
+            }));
+            start = *end;
+        }
         let point_of = |candidate: &Candidate| -> Vertex {
             let at = at[candidate.point as usize];
             [at.longitude, at.latitude]

@@ -22,8 +22,6 @@ pub(super) struct Leaf {
     /// Binary logarithm of the units in a step of a radius, at least `shift`.
     radius_shift: u8,
     pub(super) ids: [u32; WIDTH],
-    /// Of a circle, the bits of the radius in metres over the ground in single precision; of a polygon, its number.
-    about: [u32; WIDTH],
 }
 
 /// Which of the sixteen are circles with a radius that the leaf doesn't tell exactly. Apart, for few ask.
@@ -40,8 +38,7 @@ pub(super) struct Ball {
     pub(super) center: Grid,
     pub(super) radius_m: f64,
     pub(super) id: u32,
-    /// Its number, if it is a polygon.
-    pub(super) polygon: Option<u32>,
+    pub(super) is_polygon: bool,
 }
 
 /// Whether a point is within a geodesic radius, as far as whole units can tell.
@@ -72,11 +69,11 @@ const BEND: f64 = 1.0 / (24.0 * CURVATURE_RADIUS_MIN_M * CURVATURE_RADIUS_MIN_M)
 const SMALL_RADIUS_SHIFT: u8 = 12;
 
 /// The radius that a single-precision number stands for: whole millimetres, as people write them, come back exactly.
-fn told(radius_m: f32) -> f64 {
+pub(super) fn told(radius_m: f32) -> f64 {
     (f64::from(radius_m) * 1000.0).round() / 1000.0
 }
 
-/// Whether a [`Leaf`] must be helped to know this radius.
+/// Whether single precision doesn't tell this radius.
 pub(super) fn is_odd(radius_m: f64) -> bool {
     told(radius_m as f32) != radius_m
 }
@@ -114,15 +111,13 @@ impl Leaf {
             shift,
             radius_shift,
             ids: [0; WIDTH],
-            about: [0; WIDTH],
         };
         for (lane, ball) in balls.iter().enumerate() {
             let steps = |axis: usize| (ball.center[axis].wrapping_sub(leaf.origin[axis]) as u32 >> shift) as i16;
             (leaf.x[lane], leaf.y[lane], leaf.z[lane]) = (steps(0), steps(1), steps(2));
             leaf.radius[lane] = (ball.radius_m / UNIT_M / f64::from(power(i32::from(radius_shift)))).ceil() as u8;
-            leaf.polygons |= u16::from(ball.polygon.is_some()) << lane;
+            leaf.polygons |= u16::from(ball.is_polygon) << lane;
             leaf.ids[lane] = ball.id;
-            leaf.about[lane] = ball.polygon.unwrap_or((ball.radius_m as f32).to_bits());
         }
         leaf
     }
@@ -224,22 +219,16 @@ impl Leaf {
         u32::from(self.polygons)
     }
 
-    /// The number of a polygon.
+    /// The number of a polygon among those of the leaf.
     #[inline]
     pub(super) fn polygon(&self, lane: usize) -> u32 {
-        self.about[lane]
-    }
-
-    /// The radius in metres of a circle, if it isn't an odd one.
-    #[inline]
-    pub(super) fn plain_radius_m(&self, lane: usize) -> f64 {
-        told(f32::from_bits(self.about[lane]))
+        (self.polygons & ((1 << lane) - 1)).count_ones()
     }
 
     /// Decides like [`judge`] of a circle whose radius isn't an odd one, as far as the leaf's own steps can tell.
-    pub(super) fn judge(&self, lane: usize, point: Grid) -> Verdict {
+    pub(super) fn judge(&self, lane: usize, radius_m: f32, point: Grid) -> Verdict {
         let squared = self.squared(self.steps(point), lane);
-        let radius = f32::from_bits(self.about[lane]) / (UNIT_M as f32 * power(i32::from(self.shift)));
+        let radius = radius_m / (UNIT_M as f32 * power(i32::from(self.shift)));
         let outer = radius * (1.0 + 3.0 * SINGLE) + MARGIN_STEPS;
         let inner = radius * (1.0 - 3.0 * SINGLE) - MARGIN_STEPS - 0.3;
         if squared > outer * outer {
@@ -254,15 +243,14 @@ impl Leaf {
     /// Reads a number from the cache lines that will be needed, so that they are on their way before the first is waited
     /// for.
     #[inline]
-    pub(super) fn touch(&self, has_polygons: bool) -> u32 {
-        let about = if has_polygons { self.about[0] } else { 0 };
-        self.x[0] as u32 ^ self.origin[0] as u32 ^ self.ids[0] ^ about
+    pub(super) fn touch(&self) -> u32 {
+        self.x[0] as u32 ^ self.origin[0] as u32 ^ self.ids[0]
     }
 }
 
 impl OddRadii {
     pub(super) fn new(balls: &[Ball], first: u32) -> Self {
-        let is_odd = |ball: &Ball| ball.polygon.is_none() && is_odd(ball.radius_m);
+        let is_odd = |ball: &Ball| !ball.is_polygon && is_odd(ball.radius_m);
         let lanes = (0..).zip(balls).map(|(lane, ball)| u16::from(is_odd(ball)) << lane);
         Self {
             lanes: lanes.fold(0, |all, lane| all | lane),

@@ -18,7 +18,7 @@ mod search;
 use std::sync::Arc;
 
 use cells::Cells;
-use leaf::{Leaf, OddRadii};
+use leaf::{Leaf, OddRadii, told};
 use node::{Node, WIDTH};
 
 use super::{Polygons, Position, Shape, polygons::Glance};
@@ -30,7 +30,11 @@ pub use batch::Hits;
 pub struct GeofenceIndex {
     count: usize,
     leaves: Vec<Leaf>,
-    /// For each leaf.
+    /// For each leaf, the number of its first polygon.
+    first_polygons: Vec<u32>,
+    /// For each leaf, the radii in metres of its circles, in single precision.
+    radii_m: Vec<[f32; WIDTH]>,
+    /// For each leaf, where that isn't exact.
     odd_radii: Vec<OddRadii>,
     /// Levels of nodes, the lowest first. Node `n` has children `16 n` to `16 n + 15` in the level below, or leaves.
     levels: Vec<Vec<Node>>,
@@ -71,6 +75,8 @@ impl GeofenceIndex {
             + nodes
             + self.cells.memory_bytes()
             + self.leaves.capacity() * size_of::<Leaf>()
+            + self.first_polygons.capacity() * size_of::<u32>()
+            + self.radii_m.capacity() * size_of::<[f32; WIDTH]>()
             + self.odd_radii.capacity() * size_of::<OddRadii>()
             + self.places.capacity() * size_of::<Position>()
             + self.polygons.capacity() * size_of::<Arc<Polygons>>()
@@ -115,20 +121,24 @@ impl GeofenceIndex {
     /// Centre and radius in metres of the circle round a shape, by its place in the leaves.
     fn enclosing_circle(&self, leaf: usize, lane: usize) -> (Position, f64) {
         let radius_m = if self.leaves[leaf].polygons() >> lane & 1 == 1 {
-            self.polygons[self.leaves[leaf].polygon(lane) as usize]
-                .enclosing_circle()
-                .1
+            self.polygons[self.polygon(leaf, lane) as usize].enclosing_circle().1
         } else {
             self.circle_radius_m(leaf, lane)
         };
         (self.places[leaf * WIDTH + lane], radius_m)
     }
 
+    /// The number of a polygon.
+    #[inline]
+    fn polygon(&self, leaf: usize, lane: usize) -> u32 {
+        self.first_polygons[leaf] + self.leaves[leaf].polygon(lane)
+    }
+
     /// The exact radius in metres of a circle.
     fn circle_radius_m(&self, leaf: usize, lane: usize) -> f64 {
         match self.odd_radii[leaf].number(lane) {
             Some(odd) => self.odd_radii_m[odd as usize],
-            None => self.leaves[leaf].plain_radius_m(lane),
+            None => told(self.radii_m[leaf][lane]),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let mut index = GeofenceIndex {
         count: order.len(),
         leaves: Vec::with_capacity(leaves_max),
+        first_polygons: Vec::with_capacity(leaves_max),
+        radii_m: Vec::with_capacity(leaves_max),
         odd_radii: Vec::with_capacity(leaves_max),
         levels: Vec::new(),
         cells: Cells::build(&[], 0),
@@ -67,19 +69,19 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
                 center,
                 radius_m,
                 id,
-                polygon: None,
+                is_polygon: matches!(shapes[id as usize], Shape::Polygons(_)),
             });
         }
         if index.places.len() + WIDTH - start <= start / SPARE {
             balls.truncate(before_gap(&balls));
         }
         let first_odd_radius = index.odd_radii_m.len() as u32;
+        index.first_polygons.push(index.polygons.len() as u32);
         let mut all = Child::NOTHING;
-        for (ball, &(position, _)) in balls.iter_mut().zip(circles) {
+        for (ball, &(position, _)) in balls.iter().zip(circles) {
             index.places.push(position);
             match &shapes[ball.id as usize] {
                 Shape::Polygons(polygons) => {
-                    ball.polygon = Some(index.polygons.len() as u32);
                     index.polygons.push(Arc::clone(polygons));
                     index.glances.push(polygons.glance());
                 }
@@ -99,6 +101,11 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             &mut patched,
         );
         index.leaves.push(Leaf::new(&balls));
+        let mut radii_m = [0.0; WIDTH];
+        for (radius_m, ball) in radii_m.iter_mut().zip(&balls) {
+            *radius_m = ball.radius_m as f32;
+        }
+        index.radii_m.push(radii_m);
         index.odd_radii.push(OddRadii::new(&balls, first_odd_radius));
         children.push(all);
         start += balls.len();
@@ -109,6 +116,8 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     index.cells = Cells::build(&patched, index.leaves.len());
     drop(patched);
     index.leaves.shrink_to_fit();
+    index.first_polygons.shrink_to_fit();
+    index.radii_m.shrink_to_fit();
     index.odd_radii.shrink_to_fit();
     index.places.shrink_to_fit();
     index.odd_radii_m.shrink_to_fit();

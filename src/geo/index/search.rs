@@ -31,12 +31,11 @@ impl GeofenceIndex {
         let mut waiting = [Waiting::default(); WAITING];
         let mut count = 0;
         let mut open = [0; OPEN];
-        let has_polygons = !self.glances.is_empty();
         for list in self.cells.find(Spot::of(point)).parts(OPEN) {
             let leaves = list.holding(&mut open);
             let touched = open[..leaves]
                 .iter()
-                .fold(0, |all, number| all ^ self.leaves[*number as usize].touch(has_polygons));
+                .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
             black_box(touched);
             for number in &open[..leaves] {
                 let number = *number as usize;
@@ -56,7 +55,7 @@ impl GeofenceIndex {
                     }
                     waiting[count] = Waiting {
                         id: leaf.ids[lane as usize],
-                        polygon: leaf.polygon(lane as usize),
+                        polygon: self.polygon(number, lane as usize),
                     };
                     count += 1;
                 }
@@ -99,7 +98,7 @@ impl GeofenceIndex {
 
     pub(super) fn circle_contains(&self, number: usize, lane: usize, point: Grid, at: Position) -> bool {
         if self.odd_radii[number].number(lane).is_none() {
-            match self.leaves[number].judge(lane, point) {
+            match self.leaves[number].judge(lane, self.radii_m[number][lane], point) {
                 Verdict::Inside => return true,
                 Verdict::Outside => return false,
                 Verdict::Unclear => {}
