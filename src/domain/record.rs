@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 1;
+pub const RECORD_SCHEMA: u8 = 2;
 
 /// A customer's record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Record {
     pub sends: Vec<CampaignSends>,
     /// Fingerprints of the latest outside events' ids, oldest first.
     pub recent: Vec<u64>,
+    /// When it wants to be looked at without an input; `None`: never.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// When one campaign was decided for this customer.

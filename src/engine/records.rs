@@ -261,6 +261,7 @@ impl Records {
                     follows: follows.difference(&followed).cloned().collect(),
                     unfollows: followed.difference(&follows).cloned().collect(),
                     erase: change.write == Write::Erase,
+                    wake_at: record.wake_at,
                 });
                 written.push((index, change.write, Arc::new(record)));
             }
