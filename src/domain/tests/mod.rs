@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{
+use crate::domain::{
     audience::Person,
     beacon::{BeaconId, BeaconSighting},
     campaign::Campaign,
@@ -23,6 +23,8 @@ use super::{
     time::Timestamp,
 };
 use crate::geo::{Position, Shape};
+
+mod stays;
 
 const DAY: i64 = 24 * 3600 * 1000;
 const RULES: PresenceRules = PresenceRules::DEFAULT;
@@ -342,7 +344,7 @@ fn a_rule_sees_the_person_the_phone_and_the_event() {
         (json!({"data": "delayMinutes", "atLeast": 45}), true),
         (json!({"topic": "t"}), false),
     ] {
-        let read = super::audience::Rule::read(&super::json_reader::Node::root(&rule)).expect("a rule");
+        let read = crate::domain::audience::Rule::read(&crate::domain::json_reader::Node::root(&rule)).expect("a rule");
         assert_eq!(read.holds(person), holds, "{rule}");
     }
 }
