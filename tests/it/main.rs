@@ -15,6 +15,8 @@ mod geofence_sets;
 mod geofences;
 mod harness;
 mod porto;
+mod presence;
 mod readme;
 mod store;
 mod store_sets;
+mod walks;
