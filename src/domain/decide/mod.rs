@@ -237,7 +237,11 @@ pub fn schedule(record: &mut Record, context: Context<'_>) {
         let due = device.whereabouts.next_due(places, lengths, context.rules)?;
         Some(device.server_time(due))
     });
-    record.wake_at = due.min();
+    record.wake_at = match (record.wake_at, due.min()) {
+        // To be woken too early costs one look now and then; to change the wish with every check-in costs each of them.
+        (Some(wish), Some(due)) if wish > context.now && wish <= due => Some(wish),
+        (_, due) => due,
+    };
 }
 
 /// Something that has happened, before the campaigns are asked.
