@@ -14,6 +14,7 @@ mod dispatch;
 mod geofence_sets;
 mod geofences;
 mod harness;
+mod mall;
 mod porto;
 mod presence;
 mod readme;
