@@ -83,13 +83,21 @@ impl Record {
             *known = device;
             return None;
         }
+        let forgotten = self.makes_room_for(&device.id);
+        if let Some(forgotten) = &forgotten {
+            self.remove_device(forgotten);
+        }
         self.devices.push(device);
-        if self.devices.len() <= DEVICES_MAX {
+        forgotten
+    }
+
+    /// The device that is forgotten when this one is put.
+    pub fn makes_room_for(&self, id: &DeviceId) -> Option<DeviceId> {
+        if self.devices.len() < DEVICES_MAX || self.device(id).is_some() {
             return None;
         }
-        let newest = self.devices.len() - 1;
-        let oldest = (0..newest).min_by_key(|&index| self.devices[index].seen_at)?;
-        Some(self.devices.remove(oldest).id)
+        let oldest = self.devices.iter().min_by_key(|device| device.seen_at)?;
+        Some(oldest.id.clone())
     }
 
     /// Takes a device out.

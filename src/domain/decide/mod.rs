@@ -181,6 +181,7 @@ pub fn end_visits(
     context: Context<'_>,
 ) -> Vec<Fact> {
     let mut facts = Vec::new();
+    let mut ended = Vec::new();
     for found in &mut record.devices {
         if device.is_some_and(|device| *device != found.id) {
             continue;
@@ -188,7 +189,11 @@ pub fn end_visits(
         let now = found.clock(context.now);
         for transition in found.whereabouts.end(now, reason) {
             facts.push(Fact::Event(Happened::of(&transition, found, None, context).event));
+            ended.push(transition);
         }
+    }
+    for transition in ended {
+        record.hand_on_stay(&transition.geofence, transition.dwelled);
     }
     schedule(record, context);
     facts
