@@ -275,6 +275,26 @@ fn a_clock_that_is_ahead_moves_nothing_and_is_told_once() {
 }
 
 #[test]
+fn a_position_that_nobody_can_have_reached_is_a_fact() {
+    let mut day = Day::with(Vec::new());
+    day.is_at(0, ALONE);
+    day.now += MINUTE;
+    let effects = day.is_at(0, ALONE + 1.0);
+    assert_eq!(
+        (effects.status, effects.doubt),
+        (Status::Processed, Some(Doubt::ImpossibleSpeed))
+    );
+    assert_eq!(told([&effects]), Vec::<String>::new());
+    assert!(matches!(
+        effects.facts.as_slice(),
+        [Fact::Doubted {
+            doubt: Doubt::ImpossibleSpeed,
+            ..
+        }]
+    ));
+}
+
+#[test]
 fn visits_that_end_for_another_reason_say_so_and_ask_no_campaign() {
     let leaves = json!({"trigger": {"on": "exited", "geofences": {"tag": "shop"}}});
     let mut day = Day::with(vec![campaign("bye", &leaves)]);
