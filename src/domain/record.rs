@@ -159,13 +159,11 @@ impl Record {
             .filter(move |visit| visit.geofence == *geofence)
     }
 
-    /// A device has left a geofence of which this stay was told: what others have told there goes on from it, since the
-    /// customer's visit does.
-    pub fn hand_on_stay(&mut self, geofence: &GeofenceId, told: DurationMs) {
-        let visits = self
-            .devices
-            .iter_mut()
-            .flat_map(|device| &mut device.whereabouts.visits);
+    /// A device has left a geofence of which this stay was told: what its others tell there goes on from it, since the
+    /// customer's visit does. The device itself may have come in again by now.
+    pub fn hand_on_stay(&mut self, geofence: &GeofenceId, device: &DeviceId, told: DurationMs) {
+        let others = self.devices.iter_mut().filter(|other| other.id != *device);
+        let visits = others.flat_map(|other| &mut other.whereabouts.visits);
         for visit in visits.filter(|visit| visit.geofence == *geofence) {
             visit.dwelled = visit.dwelled.max(told);
         }

@@ -189,11 +189,11 @@ pub fn end_visits(
         let now = found.clock(context.now);
         for transition in found.whereabouts.end(now, reason) {
             facts.push(Fact::Event(Happened::of(&transition, found, None, context).event));
-            ended.push(transition);
+            ended.push((transition, found.id.clone()));
         }
     }
-    for transition in ended {
-        record.hand_on_stay(&transition.geofence, transition.dwelled);
+    for (transition, device) in ended {
+        record.hand_on_stay(&transition.geofence, &device, transition.dwelled);
     }
     schedule(record, context);
     facts
@@ -342,7 +342,7 @@ fn tell(record: &mut Record, happened: Vec<Happened>, context: Context<'_>, effe
     } in happened
     {
         if event.kind == EventType::Exited {
-            record.hand_on_stay(&event.geofence.id, told);
+            record.hand_on_stay(&event.geofence.id, &event.device_id, told);
         }
         effects.facts.push(Fact::Event(event.clone()));
         if let Some(kind) = kind {
