@@ -146,7 +146,8 @@ impl Server {
         ));
         let tasks = vec![
             tokio::spawn(dispatcher.run(stopping.clone())),
-            tokio::spawn(Arc::clone(&engine).tell_events(stopping)),
+            tokio::spawn(Arc::clone(&engine).tell_events(stopping.clone())),
+            tokio::spawn(Arc::clone(&engine).wake_records(config.timer_limits(), stopping)),
         ];
         tracing::info!(%address, store = config.store.url, geofences = engine.catalogues.geofences(), "ready");
         let drain_timeout = config.shutdown.drain_timeout.to_std();

@@ -7,12 +7,12 @@ use super::{
     customer::{Consent, DEVICES_MAX, Device, Profile},
     delivery::PushTarget,
     ids::{BrandId, CampaignId, DeviceId, GeofenceId},
-    presence::PresenceRules,
-    time::Timestamp,
+    presence::{PresenceRules, Visit},
+    time::{DurationMs, Timestamp},
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 1;
+pub const RECORD_SCHEMA: u8 = 2;
 
 /// A customer's record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Record {
     pub sends: Vec<CampaignSends>,
     /// Fingerprints of the latest outside events' ids, oldest first.
     pub recent: Vec<u64>,
+    /// When it wants to be looked at without an input; `None`: never.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// When one campaign was decided for this customer.
@@ -81,13 +83,21 @@ impl Record {
             *known = device;
             return None;
         }
+        let forgotten = self.makes_room_for(&device.id);
+        if let Some(forgotten) = &forgotten {
+            self.remove_device(forgotten);
+        }
         self.devices.push(device);
-        if self.devices.len() <= DEVICES_MAX {
+        forgotten
+    }
+
+    /// The device that is forgotten when this one is put.
+    pub fn makes_room_for(&self, id: &DeviceId) -> Option<DeviceId> {
+        if self.devices.len() < DEVICES_MAX || self.device(id).is_some() {
             return None;
         }
-        let newest = self.devices.len() - 1;
-        let oldest = (0..newest).min_by_key(|&index| self.devices[index].seen_at)?;
-        Some(self.devices.remove(oldest).id)
+        let oldest = self.devices.iter().min_by_key(|device| device.seen_at)?;
+        Some(oldest.id.clone())
     }
 
     /// Takes a device out.
@@ -125,16 +135,43 @@ impl Record {
 
     /// Whether any device is in the geofence at `now`.
     pub fn is_in(&self, geofence: &GeofenceId, now: Timestamp, rules: PresenceRules) -> bool {
-        let mut visits = self.devices.iter().flat_map(|device| &device.visits);
-        visits.any(|visit| visit.geofence == *geofence && visit.holds_at(now, rules))
+        self.devices.iter().any(|device| {
+            let mut visits = device.whereabouts.visits.iter();
+            visits.any(|visit| visit.geofence == *geofence && visit.holds_at(device.clock(now), rules))
+        })
     }
 
-    /// Takes over what the customer allows now. Who does not want to be located is nowhere.
+    /// Whether another device of the customer is in the geofence.
+    pub fn has_other_in(&self, geofence: &GeofenceId, device: &DeviceId) -> bool {
+        self.others_in(geofence, device).next().is_some()
+    }
+
+    /// The longest stay that was told of another device's visit to the geofence.
+    pub fn told_of_others(&self, geofence: &GeofenceId, device: &DeviceId) -> DurationMs {
+        let told = self.others_in(geofence, device).map(|visit| visit.dwelled);
+        told.max().unwrap_or_default()
+    }
+
+    fn others_in<'a>(&'a self, geofence: &'a GeofenceId, device: &'a DeviceId) -> impl Iterator<Item = &'a Visit> {
+        let others = self.devices.iter().filter(move |other| other.id != *device);
+        others
+            .flat_map(|other| &other.whereabouts.visits)
+            .filter(move |visit| visit.geofence == *geofence)
+    }
+
+    /// A device has left a geofence of which this stay was told: what its others tell there goes on from it, since the
+    /// customer's visit does. The device itself may have come in again by now.
+    pub fn hand_on_stay(&mut self, geofence: &GeofenceId, device: &DeviceId, told: DurationMs) {
+        let others = self.devices.iter_mut().filter(|other| other.id != *device);
+        let visits = others.flat_map(|other| &mut other.whereabouts.visits);
+        for visit in visits.filter(|visit| visit.geofence == *geofence) {
+            visit.dwelled = visit.dwelled.max(told);
+        }
+    }
+
+    /// Takes over what the customer allows now.
     pub fn update_consent(&mut self, newer: Consent) {
         self.profile.consent.update(newer);
-        if self.profile.consent.location == Some(false) {
-            self.devices.iter_mut().for_each(|device| device.visits.clear());
-        }
     }
 
     /// Whether the cap leaves no room for one more push of this campaign at `at`. Sends later than `at` count too, so

@@ -86,6 +86,8 @@ pub struct Commit {
     pub unfollows: Vec<Topic>,
     /// Whether all facts and deliveries of the customer go too.
     pub erase: bool,
+    /// When the record wants to be looked at without an input, in place of what it wanted before; `None`: never.
+    pub wake_at: Option<Timestamp>,
 }
 
 /// What became of a commit.
@@ -216,6 +218,17 @@ pub trait HotStore: Send + Sync {
         filter: DeliveryFilter,
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    /// Takes up to `limit` records whose [`Commit::wake_at`] has come, the longest due first. They are nobody else's until
+    /// `until`, when they are due again; a commit of the record ends that.
+    async fn lease_wakes(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(WorkspaceId, SubjectId)>, StoreError>;
+    /// When the next record wants to be looked at.
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Keeps an outside event until everybody whom it is about was told. False when it is known already.
     async fn put_event(&self, workspace: &WorkspaceId, event: &OutsideEvent, at: Timestamp)

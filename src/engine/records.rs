@@ -10,6 +10,7 @@ use quick_cache::sync::Cache;
 use super::{
     EngineError,
     ports::{Commit, CommitOutcome, HotStore},
+    timers::WakeBell,
 };
 use crate::{
     domain::{
@@ -83,16 +84,18 @@ pub struct Records {
     cache: Cache<(WorkspaceId, SubjectId), Loaded>,
     owners: Cache<(WorkspaceId, DeviceId), SubjectId>,
     metrics: SharedMetrics,
+    wake_bell: Arc<WakeBell>,
 }
 
 impl Records {
     /// Remembers up to `cached_max` records, and twice as many owners of devices.
-    pub fn new(store: Arc<dyn HotStore>, cached_max: usize, metrics: SharedMetrics) -> Self {
+    pub fn new(store: Arc<dyn HotStore>, cached_max: usize, metrics: SharedMetrics, wake_bell: Arc<WakeBell>) -> Self {
         Self {
             store,
             cache: Cache::new(cached_max),
             owners: Cache::new(cached_max * 2),
             metrics,
+            wake_bell,
         }
     }
 
@@ -261,6 +264,7 @@ impl Records {
                     follows: follows.difference(&followed).cloned().collect(),
                     unfollows: followed.difference(&follows).cloned().collect(),
                     erase: change.write == Write::Erase,
+                    wake_at: record.wake_at,
                 });
                 written.push((index, change.write, Arc::new(record)));
             }
@@ -283,7 +287,12 @@ impl Records {
             for ((index, write, record), outcome) in written.into_iter().zip(outcomes?) {
                 let key = (workspace.clone(), subjects[index].clone());
                 match outcome {
-                    CommitOutcome::Done(version) if write == Write::Record => self.remember(key, version, record),
+                    CommitOutcome::Done(version) if write == Write::Record => {
+                        if let Some(at) = record.wake_at {
+                            self.wake_bell.wants(at);
+                        }
+                        self.remember(key, version, record);
+                    }
                     CommitOutcome::Done(_) => {
                         self.cache.remove(&key);
                     }

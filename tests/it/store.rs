@@ -45,6 +45,7 @@ fn commit(name: &str, expected: u64, bytes: &[u8]) -> Commit {
         follows: Vec::new(),
         unfollows: Vec::new(),
         erase: false,
+        wake_at: None,
     }
 }
 
@@ -196,6 +197,63 @@ fn a_row_is_leased_to_one_worker_and_again_when_the_lease_runs_out() {
 }
 
 #[test]
+fn a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_wish_back() {
+    let (store, _folder) = open();
+    Runtime::new().expect("threads").block_on(async {
+        let wakes = async |now, until, limit| {
+            let leased = store.hot.lease_wakes(Timestamp(now), Timestamp(until), limit).await;
+            let names = leased.expect("records").into_iter().map(|(in_workspace, subject)| {
+                assert_eq!(in_workspace, workspace());
+                subject
+            });
+            names.collect::<Vec<_>>()
+        };
+        let wish = |name: &str, expected, wake_at: Option<i64>| Commit {
+            wake_at: wake_at.map(Timestamp),
+            ..commit(name, expected, b"x")
+        };
+        assert_eq!(store.hot.next_wake().await.expect("an answer"), None);
+        let first = vec![
+            wish("mia", 0, Some(100)),
+            wish("ann", 0, Some(50)),
+            wish("bob", 0, None),
+        ];
+        store.hot.commit(first).await.expect("commits");
+        assert_eq!(store.hot.next_wake().await.expect("an answer"), Some(Timestamp(50)));
+        assert!(wakes(49, 1_000, 10).await.is_empty(), "nobody's time has come");
+        assert_eq!(
+            wakes(200, 1_000, 1).await,
+            [subject("ann")],
+            "the longest due comes first"
+        );
+        assert_eq!(wakes(200, 1_000, 10).await, [subject("mia")], "ann is somebody's");
+        assert!(wakes(999, 2_000, 10).await.is_empty());
+
+        // What was committed replaces the wish, whoever leased it; a lease that nobody ended runs out.
+        store.hot.commit(vec![wish("ann", 1, None)]).await.expect("a commit");
+        assert_eq!(wakes(1_000, 2_000, 10).await, [subject("mia")]);
+        let later = wish("mia", 1, Some(1_500));
+        store.hot.commit(vec![later]).await.expect("a commit");
+        assert_eq!(store.hot.next_wake().await.expect("an answer"), Some(Timestamp(1_500)));
+        let stale = wish("mia", 1, Some(1));
+        store.hot.commit(vec![stale]).await.expect("a conflict");
+        assert!(
+            wakes(1_499, 9_000, 10).await.is_empty(),
+            "a commit that lost wishes nothing"
+        );
+        // Also one that wishes the same as before ends a lease.
+        assert_eq!(wakes(1_500, 2_500, 10).await, [subject("mia")]);
+        let same = wish("mia", 2, Some(1_500));
+        store.hot.commit(vec![same]).await.expect("a commit");
+        assert_eq!(wakes(1_500, 2_500, 10).await, [subject("mia")]);
+        let mut gone = wish("mia", 3, Some(1));
+        gone.record = None;
+        store.hot.commit(vec![gone]).await.expect("a commit");
+        assert_eq!(store.hot.next_wake().await.expect("an answer"), None);
+    });
+}
+
+#[test]
 fn an_ended_delivery_stays_ended_and_lists_newest_first() {
     let (store, _folder) = open();
     Runtime::new().expect("threads").block_on(async {
@@ -286,6 +344,11 @@ fn a_store_belongs_to_one_process_and_keeps_what_it_has() {
             .lease(Timestamp(10), Timestamp(1_000_000), 5)
             .await
             .expect("rows");
+        let mut woken = commit("zoe", 0, b"x");
+        woken.wake_at = Some(Timestamp(5));
+        store.hot.commit(vec![woken]).await.expect("a commit");
+        let leased = store.hot.lease_wakes(Timestamp(10), Timestamp(1_000_000), 5).await;
+        assert_eq!(leased.expect("records").len(), 1);
         store.hot.close().await;
         assert!(
             store.hot.commit(vec![commit("ann", 0, b"y")]).await.is_err(),
@@ -302,6 +365,8 @@ fn a_store_belongs_to_one_process_and_keeps_what_it_has() {
             .expect("records");
         assert_eq!((stored[0].is_some(), stored[1].is_some()), (true, false));
         // A lease dies with its process.
+        let leased = store.hot.lease_wakes(Timestamp(11), Timestamp(20), 5).await;
+        assert_eq!(leased.expect("records").len(), 1);
         assert_eq!(
             store
                 .hot

@@ -119,19 +119,33 @@ impl Prepared {
     /// The compare-and-swap itself: the new version, or `None` when another commit was first.
     fn swap(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
         let (workspace, expected) = (self.commit.workspace.as_str(), self.commit.expected);
+        let wake_at = self.commit.wake_at.map(|at| at.0);
         let changed = match (&self.commit.record, expected) {
             (Some((schema, bytes)), 0) => connection
                 .prepare_cached(
-                    "INSERT INTO record (workspace, subject, version, schema, bytes) VALUES (?, ?, 1, ?, ?)
-                     ON CONFLICT DO NOTHING",
+                    "INSERT INTO record (workspace, subject, version, schema, bytes, wake_at, wake_leased)
+                     VALUES (?, ?, 1, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
                 )?
-                .execute(params![workspace, self.subject, schema, bytes])?,
-            (Some((schema, bytes)), _) => connection
-                .prepare_cached(
-                    "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4
-                     WHERE workspace = ?1 AND subject = ?2 AND version = ?5",
-                )?
-                .execute(params![workspace, self.subject, schema, bytes, expected as i64])?,
+                .execute(params![workspace, self.subject, schema, bytes, wake_at])?,
+            (Some((schema, bytes)), _) => {
+                let values = params![workspace, self.subject, schema, bytes, expected as i64, wake_at];
+                // Most commits leave the wish as it is: the index over it isn't touched then.
+                let kept = connection
+                    .prepare_cached(
+                        "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4
+                         WHERE workspace = ?1 AND subject = ?2 AND version = ?5 AND wake_at IS ?6 AND wake_leased = 0",
+                    )?
+                    .execute(values)?;
+                if kept == 1 {
+                    return Ok(Some(expected + 1));
+                }
+                connection
+                    .prepare_cached(
+                        "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4, wake_at = ?6, wake_leased = 0
+                         WHERE workspace = ?1 AND subject = ?2 AND version = ?5",
+                    )?
+                    .execute(values)?
+            }
             (None, _) => connection
                 .prepare_cached("DELETE FROM record WHERE workspace = ? AND subject = ? AND version = ?")?
                 .execute(params![workspace, self.subject, expected as i64])?,
@@ -170,6 +184,36 @@ pub(super) fn insert_fact(connection: &Connection, fact: &FactRow) -> rusqlite::
 
 fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
     SubjectId::from_key(key).ok_or_else(|| unreadable(0, StoreError::Damaged(format!("subject `{key}`"))))
+}
+
+/// Takes up to `limit` records that are due to be looked at, the longest due first. One whose name can't be read is never
+/// due again, so that it doesn't hold up the others.
+fn lease_wakes(
+    connection: &Connection,
+    now: Timestamp,
+    until: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<(WorkspaceId, SubjectId)>> {
+    let mut select = connection
+        .prepare_cached("SELECT workspace, subject FROM record WHERE wake_at <= ? ORDER BY wake_at LIMIT ?")?;
+    let mut lease = connection
+        .prepare_cached("UPDATE record SET wake_at = ?, wake_leased = 1 WHERE workspace = ? AND subject = ?")?;
+    let rows: Vec<(String, String)> = select
+        .query_map(params![now.0, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut leased = Vec::with_capacity(rows.len());
+    for (workspace, subject) in rows {
+        let named = WorkspaceId::new(workspace.as_str())
+            .ok()
+            .zip(SubjectId::from_key(&subject));
+        let until = named.is_some().then_some(until.0);
+        lease.execute(params![until, workspace, subject])?;
+        if named.is_none() {
+            tracing::error!(subject, "a record's name is unreadable; it is never woken");
+        }
+        leased.extend(named);
+    }
+    Ok(leased)
 }
 
 /// Outside events that have not reached everybody. One that can't be read ends here, so that it never holds up the others.
@@ -357,6 +401,26 @@ impl HotStore for SqliteStore {
         let workspace = workspace.clone();
         self.read(move |connection| outbox::list(connection, &workspace, &filter, limit))
             .await
+    }
+
+    async fn lease_wakes(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(WorkspaceId, SubjectId)>, StoreError> {
+        self.writer
+            .write(move |connection| lease_wakes(connection, now, until, limit))
+            .await
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT min(wake_at) FROM record WHERE wake_at IS NOT NULL")?
+                .query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp)))
+        })
+        .await
     }
 
     async fn put_event(

@@ -5,17 +5,20 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 2;
+const TABLES_VERSION: i64 = 3;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+-- `wake_at` of a leased row is the end of its lease.
 CREATE TABLE record (
     workspace TEXT NOT NULL, subject TEXT NOT NULL,
-    version INTEGER NOT NULL, schema INTEGER NOT NULL, bytes BLOB NOT NULL,
+    version INTEGER NOT NULL, schema INTEGER NOT NULL, wake_at INTEGER, wake_leased INTEGER NOT NULL, bytes BLOB NOT NULL,
     PRIMARY KEY (workspace, subject)) WITHOUT ROWID;
+CREATE INDEX record_wake ON record (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX record_wake_leased ON record (wake_leased) WHERE wake_leased = 1;
 CREATE TABLE device (
     workspace TEXT NOT NULL, device TEXT NOT NULL, subject TEXT NOT NULL,
     PRIMARY KEY (workspace, device)) WITHOUT ROWID;
@@ -106,6 +109,10 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     )?;
     connection.execute(
         "UPDATE delivery SET due_at = 0, leased = 0 WHERE ended_at IS NULL AND leased = 1",
+        [],
+    )?;
+    connection.execute(
+        "UPDATE record SET wake_at = 0, wake_leased = 0 WHERE wake_leased = 1",
         [],
     )?;
     Ok(())
