@@ -110,7 +110,7 @@ impl Server {
             );
         }
 
-        let store = store::open(&config.store.url)?;
+        let store = store::open(&config.store.url).await?;
         let engine = Arc::new(Engine::new(
             store.clone(),
             Arc::clone(&clock),
@@ -148,7 +148,7 @@ impl Server {
             tokio::spawn(dispatcher.run(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).tell_events(stopping)),
         ];
-        tracing::info!(%address, store = config.store.url, geofences = engine.catalogues.geofences(), "ready");
+        tracing::info!(%address, store = store::without_password(&config.store.url), geofences = engine.catalogues.geofences(), "ready");
         let drain_timeout = config.shutdown.drain_timeout.to_std();
         Ok(Self {
             address,

@@ -45,6 +45,9 @@ pub enum StoreError {
     /// What it holds makes no sense to this Beckon.
     #[error("the store holds what this Beckon can't read: {0}")]
     Damaged(String),
+    /// It never gave that cursor.
+    #[error("it is no cursor that this server gave")]
+    UnknownCursor,
 }
 
 /// A record as stored.
@@ -108,6 +111,23 @@ pub struct Leased {
     pub attempts: u32,
     /// A request was begun and its end never written: it may have arrived.
     pub in_doubt: bool,
+    /// When the lease runs out, which also names it.
+    pub until: Timestamp,
+}
+
+/// A request that is about to be made for a leased row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which row.
+    pub delivery: DeliveryId,
+    /// Tenant.
+    pub workspace: WorkspaceId,
+    /// Customer.
+    pub subject: SubjectId,
+    /// Which request of the row it is, from 1.
+    pub number: u32,
+    /// The lease under which it is made.
+    pub leased_until: Timestamp,
 }
 
 /// What a leased row comes to.
@@ -163,6 +183,22 @@ pub struct DeliveryFilter {
     pub before: Option<(Timestamp, DeliveryId)>,
 }
 
+/// A place among a workspace's facts: short, without blanks, good for ever after and on every node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactCursor(String);
+
+impl FactCursor {
+    /// Takes what a store made, or what a client says that it was given.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An outside event that is being told to those it is about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FanOut {
@@ -198,11 +234,22 @@ pub trait HotStore: Send + Sync {
         subject: &SubjectId,
         cause: &CauseId,
     ) -> Result<Vec<Event>, StoreError>;
+    /// Up to `limit` facts of the workspace after a place, each with its own; `None`: from the first that is kept. Those
+    /// of one customer come in the order in which they were committed. None is passed over, whatever is committed
+    /// meanwhile.
+    async fn facts_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<Vec<(FactCursor, Fact)>, StoreError>;
+    /// The place after the last fact that there is now.
+    async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError>;
 
     /// Takes up to `limit` due rows; they are nobody else's until `until`.
     async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError>;
     /// Notes that a request is about to be made (queued or in doubt -> sending), durably. False where the lease was lost.
-    async fn begin_attempts(&self, attempts: Vec<(DeliveryId, u32)>) -> Result<Vec<bool>, StoreError>;
+    async fn begin_attempts(&self, attempts: Vec<Attempt>) -> Result<Vec<bool>, StoreError>;
     /// Writes what leased rows came to.
     async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError>;
     /// When the next row of the outbox is due.
@@ -338,9 +385,36 @@ pub struct StoredEdit {
     pub pack: Option<Vec<u8>>,
 }
 
+/// What another process has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlChange {
+    /// API keys.
+    Keys,
+    /// The workspace's campaigns.
+    Campaigns(WorkspaceId),
+    /// The workspace's geofence sets: an upload, an activation or a removal.
+    Sets(WorkspaceId),
+    /// One geofence of the workspace, by an edit.
+    Edit(WorkspaceId, GeofenceId),
+    /// Perhaps all of it: it was too much to be told one by one.
+    Everything,
+}
+
+/// Changes since the last question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlChanges {
+    /// For the next question.
+    pub upto: String,
+    /// What other processes have changed, oldest first; one's own changes are known.
+    pub by_others: Vec<ControlChange>,
+}
+
 /// Catalogue and keys: what people change now and then.
 #[async_trait]
 pub trait ControlStore: Send + Sync {
+    /// What other processes have changed since `since`, [`ControlChanges::upto`] of an earlier answer; `None` asks only
+    /// for a beginning.
+    async fn changes(&self, since: Option<&str>) -> Result<ControlChanges, StoreError>;
     /// Every workspace that holds anything.
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
     /// Lists the sets that have a version or edits, by name.

@@ -265,6 +265,7 @@ impl From<StoreError> for Problem {
                 tracing::error!(%error, "the store holds what can't be read");
                 Self::new(Code::Internal, "the store holds what can't be read")
             }
+            StoreError::UnknownCursor => Self::new(Code::ParameterInvalid, error.to_string()),
         }
     }
 }

@@ -16,5 +16,5 @@ mod geofences;
 mod harness;
 mod porto;
 mod readme;
+mod redis_server;
 mod store;
-mod store_sets;

@@ -12,7 +12,8 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FanOut, Finish, HotStore, Leased, StoreError, StoredRecord,
+        Attempt, Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore, Leased,
+        StoreError, StoredRecord,
     },
 };
 
@@ -176,6 +177,22 @@ pub(super) fn insert_fact(connection: &Connection, fact: &FactRow) -> rusqlite::
         .map(drop)
 }
 
+/// One writer numbers the facts as it commits them, so a higher number is never visible before a lower one.
+fn facts_after(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    after: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(FactCursor, Fact)>> {
+    let mut select =
+        connection.prepare_cached("SELECT seq, body FROM fact WHERE workspace = ? AND seq > ? ORDER BY seq LIMIT ?")?;
+    let rows = select.query_map(params![workspace.as_str(), after, limit as i64], |row| {
+        let fact = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
+        Ok((FactCursor::new(row.get::<_, i64>(0)?.to_string()), fact))
+    })?;
+    rows.collect()
+}
+
 fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
     SubjectId::from_key(key).ok_or_else(|| unreadable(0, StoreError::Damaged(format!("subject `{key}`"))))
 }
@@ -323,13 +340,39 @@ impl HotStore for SqliteStore {
         .await
     }
 
+    async fn facts_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
+        let after: i64 = match after {
+            None => 0,
+            Some(cursor) => cursor.as_str().parse().map_err(|_| StoreError::UnknownCursor)?,
+        };
+        let workspace = workspace.clone();
+        self.read(move |connection| facts_after(connection, &workspace, after, limit))
+            .await
+    }
+
+    async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT coalesce(max(seq), 0) FROM fact WHERE workspace = ?")?
+                .query_row([workspace.as_str()], |row| row.get::<_, i64>(0))
+        })
+        .await
+        .map(|seq| FactCursor::new(seq.to_string()))
+    }
+
     async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {
         self.writer
             .write(move |connection| outbox::lease(connection, now, until, limit))
             .await
     }
 
-    async fn begin_attempts(&self, attempts: Vec<(DeliveryId, u32)>) -> Result<Vec<bool>, StoreError> {
+    async fn begin_attempts(&self, attempts: Vec<Attempt>) -> Result<Vec<bool>, StoreError> {
         self.writer
             .write(move |connection| outbox::begin_attempts(connection, &attempts))
             .await

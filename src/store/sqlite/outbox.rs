@@ -9,7 +9,7 @@ use crate::{
         ids::{DeliveryId, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{DeliveryFilter, DeliveryRow, Finish, Leased, StoreError},
+    engine::ports::{Attempt, DeliveryFilter, DeliveryRow, Finish, Leased, StoreError},
 };
 
 /// Adds a row; one that is there already stays as it is.
@@ -65,6 +65,7 @@ pub(super) fn lease(
                 delivery: read_body(row, 0)?,
                 attempts: row.get(1)?,
                 in_doubt,
+                until,
             })
         };
         match read() {
@@ -83,14 +84,17 @@ pub(super) fn lease(
 }
 
 /// Marks rows as being sent; false where the row is not as the worker saw it.
-pub(super) fn begin_attempts(connection: &Connection, attempts: &[(DeliveryId, u32)]) -> rusqlite::Result<Vec<bool>> {
+pub(super) fn begin_attempts(connection: &Connection, attempts: &[Attempt]) -> rusqlite::Result<Vec<bool>> {
     let mut update = connection.prepare_cached(
         "UPDATE delivery SET state = 'sending', attempts = ?2
-         WHERE id = ?1 AND ended_at IS NULL AND leased = 1 AND attempts = ?2 - 1",
+         WHERE id = ?1 AND ended_at IS NULL AND leased = 1 AND due_at = ?3 AND attempts = ?2 - 1",
     )?;
     attempts
         .iter()
-        .map(|(id, attempt)| Ok(update.execute(params![id.0.as_bytes(), attempt])? == 1))
+        .map(|attempt| {
+            let id = attempt.delivery.0.as_bytes();
+            Ok(update.execute(params![id, attempt.number, attempt.leased_until.0])? == 1)
+        })
         .collect()
 }
 

@@ -29,6 +29,7 @@ CREATE TABLE fact (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     workspace TEXT NOT NULL, subject TEXT NOT NULL, cause TEXT, body TEXT NOT NULL);
 CREATE INDEX fact_subject ON fact (workspace, subject, cause);
+CREATE INDEX fact_order ON fact (workspace, seq);
 -- `due_at` of a leased row is the end of its lease.
 CREATE TABLE delivery (
     id BLOB PRIMARY KEY,
