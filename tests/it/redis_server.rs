@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Slots of a cluster.
 const SLOTS: usize = 16_384;
 const NODES: usize = 3;
+/// With `everysec` Redis answers before it has written while the disk is busy, and a kill at that moment loses it.
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// One `redis-server`.
 pub(crate) struct Redis {
@@ -33,7 +35,7 @@ fn free_port() -> u16 {
 
 impl Redis {
     pub(crate) fn start() -> Self {
-        Self::start_with(&["--appendonly", "yes"])
+        Self::start_with(&DURABLE)
     }
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
@@ -134,13 +136,10 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn start() -> Self {
         let options = [
-            "--appendonly",
-            "yes",
-            "--cluster-enabled",
-            "yes",
-            "--cluster-node-timeout",
-            "2000",
-        ];
+            &DURABLE[..],
+            &["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"],
+        ]
+        .concat();
         let nodes: Vec<Redis> = (0..NODES).map(|_| Redis::start_with(&options)).collect();
         let share = SLOTS.div_ceil(NODES);
         for (number, node) in nodes.iter().enumerate() {

@@ -16,9 +16,11 @@ use uuid::Uuid;
 use crate::redis_server::{Cluster, Redis};
 
 mod devices;
+mod differential;
 mod facts;
 mod followers;
 mod hot;
+mod redis;
 mod sets;
 mod sqlite;
 
