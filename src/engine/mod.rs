@@ -9,6 +9,7 @@ use crate::{domain::presence::PresenceRules, metrics::SharedMetrics};
 pub mod catalogues;
 pub mod customers;
 pub mod dispatch;
+pub mod follow;
 pub mod geofence_sets;
 pub mod geofences;
 pub mod ingest;

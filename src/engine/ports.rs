@@ -300,6 +300,8 @@ pub trait HotStore: Send + Sync {
     /// How many follow a topic.
     async fn count_followers(&self, workspace: &WorkspaceId, topic: &Topic) -> Result<u64, StoreError>;
 
+    /// Whether other processes write to it, too: what was read before may be outdated.
+    fn is_shared(&self) -> bool;
     /// A trivial durable write, for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
     /// Writes out what is queued and closes.
@@ -394,8 +396,8 @@ pub enum ControlChange {
     Campaigns(WorkspaceId),
     /// The workspace's geofence sets: an upload, an activation or a removal.
     Sets(WorkspaceId),
-    /// One geofence of the workspace, by an edit.
-    Edit(WorkspaceId, GeofenceId),
+    /// One geofence of one set of the workspace, by an edit.
+    Edit(WorkspaceId, SetName, GeofenceId),
     /// Perhaps all of it: it was too much to be told one by one.
     Everything,
 }

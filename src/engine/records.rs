@@ -1,7 +1,8 @@
 //! Records by way of a cache, changed by compare-and-swap.
 //!
 //! The cache may be stale; that is harmless, because the store refuses a commit that was made from an old version, and
-//! the change is then made again from what the store has.
+//! the change is then made again from what the store has. Where other processes write, too, nothing else is taken from the
+//! cache: who only reads gets what the store has, and a change that wants to write nothing is made again from that.
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
@@ -29,6 +30,8 @@ const TRIES_MAX: usize = 20;
 struct Loaded {
     version: u64,
     record: Arc<Record>,
+    /// Read from the store just now.
+    is_fresh: bool,
 }
 
 /// What a change brings besides the record itself.
@@ -131,7 +134,9 @@ impl Records {
 
     /// One customer's record as it is; `None` when there is none.
     pub async fn get(&self, workspace: &WorkspaceId, subject: &SubjectId) -> Result<Option<Arc<Record>>, EngineError> {
-        let loaded = self.load(workspace, std::slice::from_ref(subject)).await?;
+        let loaded = self
+            .load(workspace, std::slice::from_ref(subject), self.store.is_shared())
+            .await?;
         Ok(loaded
             .into_iter()
             .next()
@@ -145,17 +150,24 @@ impl Records {
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
     ) -> Result<Vec<Option<Arc<Record>>>, EngineError> {
-        let loaded = self.load(workspace, subjects).await?;
+        let loaded = self.load(workspace, subjects, self.store.is_shared()).await?;
         Ok(loaded
             .into_iter()
             .map(|loaded| (loaded.version > 0).then_some(loaded.record))
             .collect())
     }
 
-    async fn load(&self, workspace: &WorkspaceId, subjects: &[SubjectId]) -> Result<Vec<Loaded>, EngineError> {
+    /// With `afresh`, from the store whatever the cache has.
+    async fn load(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+        afresh: bool,
+    ) -> Result<Vec<Loaded>, EngineError> {
+        let cached = |subject: &SubjectId| self.cache.get(&(workspace.clone(), subject.clone()));
         let mut found: Vec<Option<Loaded>> = subjects
             .iter()
-            .map(|subject| self.cache.get(&(workspace.clone(), subject.clone())))
+            .map(|subject| if afresh { None } else { cached(subject) })
             .collect();
         let missing: Vec<usize> = (0..subjects.len()).filter(|&index| found[index].is_none()).collect();
         if !missing.is_empty() {
@@ -166,12 +178,14 @@ impl Records {
                     None => Loaded {
                         version: 0,
                         record: Arc::default(),
+                        is_fresh: true,
                     },
                     Some(stored) => {
                         let record = Arc::new(Record::decode(stored.schema, &stored.bytes)?);
                         let loaded = Loaded {
                             version: stored.version,
                             record,
+                            is_fresh: true,
                         };
                         let key = (workspace.clone(), subjects[index].clone());
                         self.remember(key, loaded.version, Arc::clone(&loaded.record));
@@ -187,7 +201,15 @@ impl Records {
     /// Keeps a record unless the cache has a newer one: answers can overtake each other.
     fn remember(&self, key: (WorkspaceId, SubjectId), version: u64, record: Arc<Record>) {
         if self.cache.get(&key).is_none_or(|known| known.version < version) {
-            self.cache.insert(key, Loaded { version, record });
+            let is_fresh = false;
+            self.cache.insert(
+                key,
+                Loaded {
+                    version,
+                    record,
+                    is_fresh,
+                },
+            );
         }
     }
 
@@ -216,9 +238,11 @@ impl Records {
     ) -> Result<Vec<T>, EngineError> {
         let mut outputs: Vec<Option<T>> = subjects.iter().map(|_| None).collect();
         let mut pending: Vec<usize> = (0..subjects.len()).collect();
+        let mut afresh = false;
         for _ in 0..TRIES_MAX {
             let asked: Vec<SubjectId> = pending.iter().map(|&index| subjects[index].clone()).collect();
-            let loaded = self.load(workspace, &asked).await?;
+            let loaded = self.load(workspace, &asked, afresh).await?;
+            let mut unsure = Vec::new();
             let mut commits = Vec::new();
             let mut written = Vec::new();
             let mut moved: Vec<DeviceId> = Vec::new();
@@ -227,7 +251,12 @@ impl Records {
                 let change = change(index, &mut record, before.version > 0);
                 outputs[index] = Some(change.output);
                 let bytes = match change.write {
-                    Write::Nothing => continue,
+                    Write::Nothing => {
+                        if self.store.is_shared() && !before.is_fresh {
+                            unsure.push(index);
+                        }
+                        continue;
+                    }
                     Write::Delete | Write::Erase => {
                         record = Record::default();
                         None
@@ -265,8 +294,13 @@ impl Records {
                 });
                 written.push((index, change.write, Arc::new(record)));
             }
+            afresh = !unsure.is_empty();
+            pending.append(&mut unsure);
             if commits.is_empty() {
-                break;
+                if pending.is_empty() {
+                    break;
+                }
+                continue;
             }
             let started = Instant::now();
             let outcomes = self.store.commit(commits).await;

@@ -14,6 +14,7 @@ mod dispatch;
 mod geofence_sets;
 mod geofences;
 mod harness;
+mod nodes;
 mod porto;
 mod readme;
 mod redis_server;

@@ -69,7 +69,11 @@ fn read_change(fields: &[String], node: &str) -> Result<Option<ControlChange>, S
         "keys" => ControlChange::Keys,
         "campaigns" => ControlChange::Campaigns(workspace),
         "sets" => ControlChange::Sets(workspace),
-        "edit" => ControlChange::Edit(workspace, read_geofence(field("g")?)?),
+        "edit" => ControlChange::Edit(
+            workspace,
+            SetName::new(field("s")?).map_err(damaged)?,
+            read_geofence(field("g")?)?,
+        ),
         other => return Err(damaged(format!("a change of `{other}`"))),
     }))
 }

@@ -159,6 +159,10 @@ impl HotStore for RedisStore {
         self.number_of_followers(workspace, topic).await
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let mut write = cmd("HSET");
         write.arg(self.keys.meta()).arg("ping").arg(1);

@@ -538,6 +538,10 @@ impl HotStore for SqliteStore {
         .await
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.writer
             .write(|connection| {
