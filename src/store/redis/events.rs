@@ -51,14 +51,13 @@ impl RedisStore {
             .await?;
         let mut pending = Vec::with_capacity(rows.len());
         for (name, body, after) in rows {
-            match read(&name, &body, &after) {
-                Some(fan_out) => pending.push(fan_out),
-                None => {
-                    tracing::error!(name, "an outside event is unreadable and was given up");
-                    let mut give_up = cmd("ZREM");
-                    give_up.arg(format!("{}:pending", self.keys.events())).arg(name);
-                    let _: i64 = self.link.ask(&give_up).await?;
-                }
+            if let Some(fan_out) = read(&name, &body, &after) {
+                pending.push(fan_out);
+            } else {
+                tracing::error!(name, "an outside event is unreadable and was given up");
+                let mut give_up = cmd("ZREM");
+                give_up.arg(format!("{}:pending", self.keys.events())).arg(name);
+                let _: i64 = self.link.ask(&give_up).await?;
             }
         }
         Ok(pending)

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Parts of an upload that nobody finishes are kept for so long.
-const UPLOAD_TTL: Duration = Duration::from_secs(24 * 3600);
+const UPLOAD_TTL: Duration = Duration::from_hours(24);
 /// Parts that are looked at at once.
 const PARTS_AT_ONCE: u32 = 32;
 

@@ -127,17 +127,17 @@ impl Address {
 }
 
 fn days(days: u32) -> Duration {
-    Duration::from_secs(u64::from(days) * 24 * 3600)
+    Duration::from_hours(u64::from(days) * 24)
 }
 
 fn number<T>(name: &str, value: &str, least: T, most: T) -> Result<T, String>
 where
-    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+    T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy,
 {
     value
         .parse()
         .ok()
-        .filter(|number| (&least..=&most).contains(&number))
+        .filter(|number| (least..=most).contains(number))
         .ok_or_else(|| format!("has a {name} that is not a number from {least} to {most}"))
 }
 
