@@ -152,8 +152,9 @@ impl Server {
             tokio::spawn(Arc::clone(&engine).follow_changes(
                 changes.upto,
                 async move || app.authority.reload().await,
-                stopping,
+                stopping.clone(),
             )),
+            tokio::spawn(Arc::clone(&engine).wake_records(config.timer_limits(), stopping)),
         ];
         tracing::info!(%address, store = store::without_password(&config.store.url), geofences = engine.catalogues.geofences(), "ready");
         let drain_timeout = config.shutdown.drain_timeout.to_std();

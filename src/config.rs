@@ -10,8 +10,12 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
-    domain::{presence::PresenceRules, time::DurationMs},
-    engine::dispatch::DispatchLimits,
+    domain::{
+        geofence::PROBABILITIES,
+        presence::{PresenceRules, Thresholds},
+        time::DurationMs,
+    },
+    engine::{dispatch::DispatchLimits, timers::TimerLimits},
     http::HttpLimits,
     push::{ApnsConfig, FcmConfig},
 };
@@ -29,8 +33,10 @@ pub struct Config {
     pub store: StoreSection,
     /// Files and versions of geofences.
     pub geofences: GeofencesSection,
-    /// How long evidence holds.
+    /// How evidence is weighed and how long it holds.
     pub presence: PresenceSection,
+    /// What comes due by itself.
+    pub timers: TimersSection,
     /// From the outbox to the providers.
     pub dispatch: DispatchSection,
     /// The providers.
@@ -85,10 +91,38 @@ pub struct GeofencesSection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresenceSection {
+    /// How surely inside.
+    pub enter_at: f64,
+    /// How surely outside.
+    pub exit_at: f64,
+    /// Fixes in a row outside.
+    pub exit_after_fixes: u8,
     /// How long a beacon holds.
     pub beacon_holds: DurationMs,
     /// How long a code holds.
     pub code_holds: DurationMs,
+    /// How long a visit of which nothing is heard.
+    pub silent_after: DurationMs,
+    /// Nobody is faster.
+    pub speed_max_km_per_h: f64,
+    /// Whether to tell who went through.
+    pub crossed: bool,
+    /// Longest way between two fixes.
+    pub crossed_length_max_m: f64,
+    /// Longest time between two fixes.
+    pub crossed_time_max: DurationMs,
+}
+
+/// `[timers]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimersSection {
+    /// Records in one round trip.
+    pub batch_max: usize,
+    /// A lease's end.
+    pub lease: DurationMs,
+    /// How often to look.
+    pub sweep: DurationMs,
 }
 
 /// `[dispatch]`
@@ -226,6 +260,25 @@ impl Config {
         if self.dispatch.in_flight_max == 0 || self.dispatch.lease_rows_max == 0 {
             return wrong("dispatch.in_flight_max and lease_rows_max", "must be at least 1");
         }
+        if self.timers.batch_max == 0 || self.timers.lease.0 == 0 || self.timers.sweep.0 == 0 {
+            return wrong("timers.batch_max, lease and sweep", "must be more than nothing");
+        }
+        let presence = &self.presence;
+        if !PROBABILITIES.contains(&presence.enter_at) || !PROBABILITIES.contains(&presence.exit_at) {
+            return wrong("presence.enter_at and exit_at", "must be from 0.5 to 0.999");
+        }
+        if presence.exit_after_fixes == 0 || presence.silent_after.0 == 0 {
+            return wrong(
+                "presence.exit_after_fixes and silent_after",
+                "must be more than nothing",
+            );
+        }
+        if !(presence.speed_max_km_per_h > 0.0 && presence.crossed_length_max_m >= 0.0) {
+            return wrong(
+                "presence.speed_max_km_per_h and crossed_length_max_m",
+                "must not be below zero",
+            );
+        }
         if self.geofences.versions_kept == 0 || self.geofences.uploads_max == 0 {
             return wrong("geofences.versions_kept and uploads_max", "must be at least 1");
         }
@@ -261,11 +314,32 @@ impl Config {
         }
     }
 
-    /// How long evidence holds.
+    /// Limits of the timers.
+    pub fn timer_limits(&self) -> TimerLimits {
+        TimerLimits {
+            batch_max: self.timers.batch_max,
+            lease: self.timers.lease,
+            sweep: self.timers.sweep.to_std(),
+        }
+    }
+
+    /// How evidence is weighed and how long it holds.
     pub fn presence_rules(&self) -> PresenceRules {
+        let presence = &self.presence;
         PresenceRules {
-            beacon_holds: self.presence.beacon_holds,
-            code_holds: self.presence.code_holds,
+            thresholds: Thresholds {
+                enter_at: presence.enter_at,
+                exit_at: presence.exit_at,
+                exit_after_fixes: presence.exit_after_fixes,
+            },
+            beacon_holds: presence.beacon_holds,
+            code_holds: presence.code_holds,
+            silent_after: presence.silent_after,
+            speed_max_km_per_h: presence.speed_max_km_per_h,
+            clock_ahead_max: self.http.future_max,
+            crossed: presence.crossed,
+            crossed_length_max_m: presence.crossed_length_max_m,
+            crossed_time_max: presence.crossed_time_max,
         }
     }
 }

@@ -39,7 +39,9 @@ label! {
 }
 label! {
     /// What happened.
-    EventLabel { Entered = "entered", Exited = "exited", Scanned = "scanned" }
+    EventLabel {
+        Entered = "entered", Exited = "exited", Scanned = "scanned", Dwelled = "dwelled", Crossed = "crossed",
+    }
 }
 label! {
     /// What one request to a provider came to.
@@ -167,6 +169,8 @@ impl Metrics {
             EventType::Entered => EventLabel::Entered,
             EventType::Exited => EventLabel::Exited,
             EventType::Scanned => EventLabel::Scanned,
+            EventType::Dwelled => EventLabel::Dwelled,
+            EventType::Crossed => EventLabel::Crossed,
         };
         self.events.get_or_create(&EventLabels { kind }).inc();
     }
@@ -234,7 +238,7 @@ impl From<Status> for CheckInLabel {
             Status::Duplicate => Self::Duplicate,
             Status::Late => Self::Late,
             Status::Ignored => Self::Ignored,
-            Status::NotHere => Self::Rejected,
+            Status::ClockAhead | Status::NotHere => Self::Rejected,
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     audience::Rule,
     delivery::TriggerKind,
-    geofence::Geofence,
+    geofence::{DWELL_THRESHOLD_MAX, Geofence},
     ids::{BrandId, CampaignId, ExternalId, SetName, Tag, Topic},
     json_reader::{Node, Refusal},
     message::Messages,
@@ -82,6 +82,13 @@ pub enum Trigger {
     Exited(GeofenceSelector),
     /// Scanned a code of one.
     Scanned(GeofenceSelector),
+    /// Stayed in one.
+    Dwelled {
+        /// Which ones.
+        geofences: GeofenceSelector,
+        /// For so long; `None`: for the geofence's own `dwellThreshold`.
+        after: Option<DurationMs>,
+    },
     /// An outside event.
     Event {
         /// Its type, such as `flight.delayed`.
@@ -181,8 +188,16 @@ impl Trigger {
             ("entered", TriggerKind::Entered),
             ("exited", TriggerKind::Exited),
             ("scanned", TriggerKind::Scanned),
+            ("dwelled", TriggerKind::Dwelled),
             ("event", TriggerKind::Event),
         ])?;
+        if kind == TriggerKind::Dwelled {
+            node.only(&["on", "geofences", "after"])?;
+            return Ok(Self::Dwelled {
+                geofences: GeofenceSelector::read(&node.required("geofences")?)?,
+                after: node.field("after")?.map(|after| read_stay(&after)).transpose()?,
+            });
+        }
         if kind == TriggerKind::Event {
             node.only(&["on", "type", "topic", "present"])?;
             return Ok(Self::Event {
@@ -199,7 +214,7 @@ impl Trigger {
         Ok(match kind {
             TriggerKind::Exited => Self::Exited(geofences),
             TriggerKind::Scanned => Self::Scanned(geofences),
-            TriggerKind::Entered | TriggerKind::Event => Self::Entered(geofences),
+            TriggerKind::Entered | TriggerKind::Dwelled | TriggerKind::Event => Self::Entered(geofences),
         })
     }
 
@@ -209,6 +224,7 @@ impl Trigger {
             Self::Entered(_) => TriggerKind::Entered,
             Self::Exited(_) => TriggerKind::Exited,
             Self::Scanned(_) => TriggerKind::Scanned,
+            Self::Dwelled { .. } => TriggerKind::Dwelled,
             Self::Event { .. } => TriggerKind::Event,
         }
     }
@@ -230,6 +246,15 @@ impl Cap {
                 .map_or(Ok(CapScope::Campaign), |scope| scope.one_of(&scopes))?,
         })
     }
+}
+
+/// How long a stay must be.
+fn read_stay(node: &Node<'_>) -> Result<DurationMs, Refusal> {
+    let stay = node.parse(DurationMs::parse)?;
+    if stay.0 == 0 || stay > DWELL_THRESHOLD_MAX {
+        return Err(node.refuse("must be longer than nothing and at most P7D"));
+    }
+    Ok(stay)
 }
 
 fn read_window(node: &Node<'_>) -> Result<DurationMs, Refusal> {
@@ -329,7 +354,7 @@ impl Campaign {
             offers: offers_read,
         };
         let can_stay = match &campaign.trigger {
-            Trigger::Entered(_) | Trigger::Scanned(_) => true,
+            Trigger::Entered(_) | Trigger::Scanned(_) | Trigger::Dwelled { .. } => true,
             Trigger::Event { present, .. } => present.is_some(),
             Trigger::Exited(_) => false,
         };

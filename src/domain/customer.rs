@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, se
 use serde_json::{Map, Value};
 
 use super::{
-    delivery::PushTarget,
+    delivery::{Platform, PushTarget},
     ids::{CauseId, DeviceId, Topic},
-    presence::Visit,
+    presence::Whereabouts,
     time::Timestamp,
 };
 
@@ -115,6 +115,8 @@ pub struct Profile {
 pub struct Device {
     /// Its name.
     pub id: DeviceId,
+    /// What it is, once it has said so.
+    pub platform: Option<Platform>,
     /// Where its pushes go, once it has told a token.
     pub target: Option<PushTarget>,
     /// BCP 47 tag of the language its user reads.
@@ -123,12 +125,16 @@ pub struct Device {
     pub time_zone: Option<String>,
     /// The latest check-in's time by the phone's clock; earlier ones are late.
     pub last_at: Option<Timestamp>,
+    /// The server's time when that check-in came.
+    pub heard_at: Option<Timestamp>,
     /// When the server heard of it last.
     pub seen_at: Timestamp,
     /// Fingerprints of the latest check-ins' ids, oldest first.
     pub recent: Vec<u64>,
+    /// Whether its clock was last found to be ahead, and that has been told.
+    pub clock_ahead: bool,
     /// Where it is.
-    pub visits: Vec<Visit>,
+    pub whereabouts: Whereabouts,
 }
 
 impl Device {
@@ -136,14 +142,36 @@ impl Device {
     pub fn new(id: DeviceId, now: Timestamp) -> Self {
         Self {
             id,
+            platform: None,
             target: None,
             locale: None,
             time_zone: None,
             last_at: None,
+            heard_at: None,
             seen_at: now,
             recent: Vec::new(),
-            visits: Vec::new(),
+            clock_ahead: false,
+            whereabouts: Whereabouts::default(),
         }
+    }
+
+    /// How far the phone's clock, as its latest check-in told it, is behind the server's: by the network's delay, by hours
+    /// when it sends what it kept while it was offline.
+    fn lag_ms(&self) -> i64 {
+        let (Some(heard), Some(last)) = (self.heard_at, self.last_at) else {
+            return 0;
+        };
+        heard.0.saturating_sub(last.0)
+    }
+
+    /// What the phone's clock says at the server's `now`: it goes on from its latest check-in.
+    pub fn clock(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_sub(self.lag_ms()))
+    }
+
+    /// What the server's clock says when the phone's says `at`.
+    pub fn server_time(&self, at: Timestamp) -> Timestamp {
+        Timestamp(at.0.saturating_add(self.lag_ms()))
     }
 }
 

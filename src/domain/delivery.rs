@@ -55,6 +55,8 @@ pub enum TriggerKind {
     Exited,
     /// Scanned a code.
     Scanned,
+    /// Has stayed in a geofence.
+    Dwelled,
     /// Something happened outside.
     Event,
 }
@@ -186,6 +188,8 @@ pub enum Suppression {
     Consent,
     /// No device with a push token.
     NoToken,
+    /// Another device of the customer is there: the visit had begun before, or goes on.
+    OtherDevice,
     /// The customer is not in the geofence that the campaign asks for.
     NotPresent,
     /// The campaign was paused, ended or deleted.

@@ -8,7 +8,7 @@ use super::{
     geofence::Geofence,
     ids::{CampaignId, CauseId, DeliveryId, DeviceId, EventId, GeofenceId, SetName, Topic, UserId},
     metadata::Metadata,
-    presence::Evidence,
+    presence::{Doubt, Evidence, ExitReason},
     time::{DurationMs, Timestamp},
 };
 
@@ -24,6 +24,12 @@ pub enum EventType {
     /// Scanned a code of the place.
     #[serde(rename = "user.scanned_code")]
     Scanned,
+    /// Has stayed for so long.
+    #[serde(rename = "user.dwelled_in_geofence")]
+    Dwelled,
+    /// Went through between two fixes.
+    #[serde(rename = "user.crossed_geofence")]
+    Crossed,
 }
 
 impl EventType {
@@ -33,6 +39,8 @@ impl EventType {
             Self::Entered => "user.entered_geofence",
             Self::Exited => "user.exited_geofence",
             Self::Scanned => "user.scanned_code",
+            Self::Dwelled => "user.dwelled_in_geofence",
+            Self::Crossed => "user.crossed_geofence",
         }
     }
 }
@@ -64,7 +72,7 @@ impl EventGeofence {
     }
 }
 
-/// Something that a check-in brought about.
+/// Something that a check-in, or time alone, brought about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
@@ -85,9 +93,12 @@ pub struct Event {
     pub evidence: Evidence,
     /// How sure, 1 to 3.
     pub confidence: u8,
-    /// How long the visit was.
+    /// How long the visit was, or has been so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<DurationMs>,
+    /// Why it was exited, unless the device was seen to leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ExitReason>,
 }
 
 /// Whom an outside event is about.
@@ -158,6 +169,15 @@ pub enum Fact {
         attempt: u32,
         /// Why, in the provider's or our own words.
         reason: Option<String>,
+    },
+    /// Something that a device reported was not believed.
+    Doubted {
+        /// Which device.
+        device: DeviceId,
+        /// When, by its clock.
+        at: Timestamp,
+        /// What.
+        doubt: Doubt,
     },
     /// A device's push token was dropped.
     TokenDropped {

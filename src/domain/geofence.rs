@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    checkin::BeaconId,
+    beacon::BeaconPattern,
     ids::{BrandId, GeofenceId, SetName},
     metadata::Metadata,
     operating_hours::OperatingHours,
@@ -13,6 +13,41 @@ use crate::geo::Shape;
 
 /// Longest [`Geofence::dwell_threshold`].
 pub const DWELL_THRESHOLD_MAX: DurationMs = DurationMs::from_secs(7 * 24 * 3600);
+
+/// What [`PresenceOptions::enter_at`] and [`PresenceOptions::exit_at`] may be. Below one half nothing can be found by
+/// looking for what holds the fix, and no fix with an error is surer than the upper end.
+pub const PROBABILITIES: std::ops::RangeInclusive<f64> = 0.5..=0.999;
+
+/// What [`PresenceOptions::beacon_rssi_min_dbm`] may be.
+pub const RSSI_DBM: std::ops::RangeInclusive<i16> = -127..=0;
+
+/// How presence is told of one geofence. `None`: as in the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PresenceOptions {
+    /// P(inside) that lets a visit begin, in [`PROBABILITIES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enter_at: Option<f64>,
+    /// P(outside) that ends one, in [`PROBABILITIES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_at: Option<f64>,
+    /// So many fixes in a row outside end it, too; at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_after_fixes: Option<u8>,
+    /// Weaker beacons don't count here, in [`RSSI_DBM`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beacon_rssi_min_dbm: Option<i16>,
+    /// Whether going through between two fixes is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crossed: Option<bool>,
+}
+
+impl PresenceOptions {
+    /// In its box, unless it says nothing.
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
 
 /// A geofence as it was uploaded, validated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,10 +77,13 @@ pub struct Geofence {
     pub brand: Option<BrandId>,
     /// Beacons that stand for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub beacons: Vec<BeaconId>,
+    pub beacons: Vec<BeaconPattern>,
     /// Codes (printed at the door, on a cup) that stand for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<String>,
+    /// How presence is told here, where that differs from the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Box<PresenceOptions>>,
     /// The owner's own fields; they come back in events and templates.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
@@ -65,6 +103,7 @@ impl Geofence {
             brand: None,
             beacons: Vec::new(),
             codes: Vec::new(),
+            presence: None,
             metadata: Metadata::default(),
         }
     }

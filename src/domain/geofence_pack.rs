@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    checkin::BeaconId,
-    geofence::Geofence,
+    beacon::BeaconPattern,
+    geofence::{Geofence, PresenceOptions},
     ids::{BrandId, ExternalId, GeofenceId, IdError, SetName, Tag},
     metadata::Metadata,
     operating_hours::OperatingHours,
@@ -18,7 +18,7 @@ use super::{
 use crate::geo::{Position, Shape, ShapeError};
 
 /// The form that [`Packer`] writes; the first byte of each pack.
-pub const PACK_SCHEMA: u8 = 1;
+pub const PACK_SCHEMA: u8 = 2;
 
 /// Bytes of the length before each geofence.
 const LENGTH_BYTES: usize = 4;
@@ -80,13 +80,15 @@ enum ShapeIn {
 #[serde(rename_all = "camelCase", default)]
 struct Rest {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    beacons: Vec<BeaconId>,
+    beacons: Vec<BeaconPattern>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     codes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dwell_threshold: Option<DurationMs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     operating_hours: Option<OperatingHours>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence: Option<Box<PresenceOptions>>,
 }
 
 /// Writes geofences one after the other.
@@ -113,6 +115,7 @@ impl Packer {
             codes: geofence.codes.clone(),
             dwell_threshold: geofence.dwell_threshold,
             operating_hours: geofence.operating_hours.clone(),
+            presence: geofence.presence.clone(),
         };
         let rest = if rest == Rest::default() {
             String::new()
@@ -223,6 +226,7 @@ impl Unpacker {
             metadata: Metadata::from_text(packed.metadata)?,
             dwell_threshold: rest.dwell_threshold,
             operating_hours: rest.operating_hours,
+            presence: rest.presence,
         })
     }
 }
@@ -261,11 +265,17 @@ mod tests {
                 description: Some("Café".to_owned()),
                 enabled: false,
                 brand: Some(BrandId::new("sunrise").unwrap()),
-                beacons: vec![BeaconId::IBeacon {
+                beacons: vec![BeaconPattern::IBeacon {
                     uuid: uuid::Uuid::from_u128(7),
-                    major: 1,
-                    minor: 2,
+                    major: Some(1),
+                    minor: None,
                 }],
+                presence: PresenceOptions {
+                    exit_at: Some(0.95),
+                    beacon_rssi_min_dbm: Some(-80),
+                    ..PresenceOptions::default()
+                }
+                .boxed(),
                 codes: vec!["c-1".to_owned()],
                 dwell_threshold: Some(DurationMs::from_secs(90)),
                 operating_hours: Some(OperatingHours::parse("Mo-Fr 09:00-18:00; Sa 22:00-02:00").unwrap()),

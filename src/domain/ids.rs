@@ -222,8 +222,8 @@ impl DeliveryId {
 
 impl EventId {
     /// Derives the id from what makes an event one of its kind: `parts` are its type and its place.
-    pub fn derive(workspace: &WorkspaceId, who: &str, cause: &CauseId, parts: &[&str]) -> Self {
-        let mut all = vec![workspace.as_str(), who, cause.as_str()];
+    pub fn derive(workspace: &WorkspaceId, who: &str, cause: &str, parts: &[&str]) -> Self {
+        let mut all = vec![workspace.as_str(), who, cause];
         all.extend_from_slice(parts);
         Self(name_of(&EVENT_NAMESPACE, &all))
     }

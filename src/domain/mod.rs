@@ -1,6 +1,7 @@
 //! The rules of the house's business, pure: no async, no I/O, no clock, no environment.
 
 pub mod audience;
+pub mod beacon;
 pub mod campaign;
 pub mod catalogue;
 pub mod checkin;

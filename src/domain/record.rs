@@ -7,8 +7,8 @@ use super::{
     customer::{Consent, DEVICES_MAX, Device, Profile},
     delivery::PushTarget,
     ids::{BrandId, CampaignId, DeviceId, GeofenceId},
-    presence::PresenceRules,
-    time::Timestamp,
+    presence::{PresenceRules, Visit},
+    time::{DurationMs, Timestamp},
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
@@ -127,16 +127,45 @@ impl Record {
 
     /// Whether any device is in the geofence at `now`.
     pub fn is_in(&self, geofence: &GeofenceId, now: Timestamp, rules: PresenceRules) -> bool {
-        let mut visits = self.devices.iter().flat_map(|device| &device.visits);
-        visits.any(|visit| visit.geofence == *geofence && visit.holds_at(now, rules))
+        self.devices.iter().any(|device| {
+            let mut visits = device.whereabouts.visits.iter();
+            visits.any(|visit| visit.geofence == *geofence && visit.holds_at(device.clock(now), rules))
+        })
     }
 
-    /// Takes over what the customer allows now. Who does not want to be located is nowhere.
+    /// Whether another device of the customer is in the geofence.
+    pub fn has_other_in(&self, geofence: &GeofenceId, device: &DeviceId) -> bool {
+        self.others_in(geofence, device).next().is_some()
+    }
+
+    /// The longest stay that was told of another device's visit to the geofence.
+    pub fn told_of_others(&self, geofence: &GeofenceId, device: &DeviceId) -> DurationMs {
+        let told = self.others_in(geofence, device).map(|visit| visit.dwelled);
+        told.max().unwrap_or_default()
+    }
+
+    fn others_in<'a>(&'a self, geofence: &'a GeofenceId, device: &'a DeviceId) -> impl Iterator<Item = &'a Visit> {
+        let others = self.devices.iter().filter(move |other| other.id != *device);
+        others
+            .flat_map(|other| &other.whereabouts.visits)
+            .filter(move |visit| visit.geofence == *geofence)
+    }
+
+    /// A device has left a geofence of which this stay was told: what others have told there goes on from it, since the
+    /// customer's visit does.
+    pub fn hand_on_stay(&mut self, geofence: &GeofenceId, told: DurationMs) {
+        let visits = self
+            .devices
+            .iter_mut()
+            .flat_map(|device| &mut device.whereabouts.visits);
+        for visit in visits.filter(|visit| visit.geofence == *geofence) {
+            visit.dwelled = visit.dwelled.max(told);
+        }
+    }
+
+    /// Takes over what the customer allows now.
     pub fn update_consent(&mut self, newer: Consent) {
         self.profile.consent.update(newer);
-        if self.profile.consent.location == Some(false) {
-            self.devices.iter_mut().for_each(|device| device.visits.clear());
-        }
     }
 
     /// Whether the cap leaves no room for one more push of this campaign at `at`. Sends later than `at` count too, so

@@ -10,8 +10,11 @@ use super::{
 };
 use crate::domain::{
     customer::{Consent, Device, Profile, TOPICS_MAX, TraitsTooLarge},
+    decide::{self, Context},
     delivery::{Environment, Platform, PushTarget},
-    ids::{AppId, DeviceId, PushToken, SubjectId, Topic, UserId, WorkspaceId},
+    event::Fact,
+    ids::{AppId, CauseId, DeviceId, PushToken, SubjectId, Topic, UserId, WorkspaceId},
+    presence::{ExitReason, Whereabouts},
     record::{CampaignSends, Record},
 };
 
@@ -64,8 +67,9 @@ pub enum UpdateMode {
 pub struct TooManyTopics;
 
 impl Engine {
-    /// Registers a device or renews what is known of it. A device that comes to another customer brings along where it
-    /// is; when the customer before was anonymous, also what that one was sent.
+    /// Registers a device or renews what is known of it. When an anonymous customer turns out to be a known one, the
+    /// device brings along where it is and what that one was sent. A device that changes hands begins anew, and the
+    /// visits of the customer before end.
     pub async fn put_device(
         &self,
         workspace: &WorkspaceId,
@@ -89,12 +93,19 @@ impl Engine {
             Some(owner) => self.records.get(workspace, &owner).await?.map(|record| (owner, record)),
         };
         let now = self.clock.now();
+        let catalogue = self.catalogues.of(workspace);
+        let context = self.context(workspace, &subject, now, &catalogue);
+        let changes_hands = before.as_ref().is_some_and(|(owner, _)| owner.user().is_some());
         self.records
             .change(workspace, &subject, |record, _| {
                 let known = record
                     .device(device)
                     .or_else(|| before.as_ref().and_then(|(_, old)| old.device(device)));
                 let mut renewed = known.cloned().unwrap_or_else(|| Device::new(device.clone(), now));
+                if changes_hands {
+                    renewed.whereabouts = Whereabouts::default();
+                }
+                renewed.platform = Some(update.platform);
                 renewed.target = update.token.clone().map(|token| PushTarget {
                     platform: update.platform,
                     app: update.app.clone(),
@@ -106,9 +117,11 @@ impl Engine {
                 renewed.locale.clone_from(&update.locale);
                 renewed.time_zone.clone_from(&update.time_zone);
                 renewed.seen_at = now;
-                record.update_consent(update.consent);
                 let forgotten = record.put_device(renewed);
+                let facts = take_consent(record, update.consent, context);
+                decide::schedule(record, context);
                 Change {
+                    facts,
                     claims: vec![device.clone()],
                     releases: forgotten.into_iter().collect(),
                     ..Change::new((), Write::Record)
@@ -116,7 +129,7 @@ impl Engine {
             })
             .await?;
         if let Some((owner, _)) = before
-            && let Some((device, sends)) = self.take_device(workspace, &owner, device).await?
+            && let Some((device, sends)) = self.take_device(workspace, &owner, device, changes_hands).await?
         {
             self.adopt(workspace, &subject, &device, sends).await?;
         }
@@ -132,6 +145,8 @@ impl Engine {
         taken: &Device,
         sends: Vec<CampaignSends>,
     ) -> Result<(), EngineError> {
+        let catalogue = self.catalogues.of(workspace);
+        let context = self.context(workspace, subject, self.clock.now(), &catalogue);
         self.records
             .change(workspace, subject, |record, _| {
                 record.adopt_sends(sends.clone());
@@ -139,27 +154,38 @@ impl Engine {
                     && device.last_at < taken.last_at
                 {
                     device.last_at = taken.last_at;
-                    device.visits.clone_from(&taken.visits);
+                    device.heard_at = taken.heard_at;
+                    device.whereabouts.clone_from(&taken.whereabouts);
                     device.recent.clone_from(&taken.recent);
                 }
+                decide::schedule(record, context);
                 Change::new((), Write::Record)
             })
             .await
     }
 
     /// Takes a device out of a customer's record, with what the customer was sent if that was nobody known. An anonymous
-    /// customer without the device is nobody and goes too.
+    /// customer without the device is nobody and goes too. Its visits end if they don't go on elsewhere.
     async fn take_device(
         &self,
         workspace: &WorkspaceId,
         subject: &SubjectId,
         device: &DeviceId,
+        ends_visits: bool,
     ) -> Result<Option<(Device, Vec<CampaignSends>)>, EngineError> {
+        let catalogue = self.catalogues.of(workspace);
+        let context = self.context(workspace, subject, self.clock.now(), &catalogue);
         self.records
             .change(workspace, subject, |record, _| {
+                let facts = if ends_visits {
+                    decide::end_visits(record, Some(device), ExitReason::DeviceMoved, context)
+                } else {
+                    Vec::new()
+                };
                 let Some(taken) = record.remove_device(device) else {
                     return Change::new(None, Write::Nothing);
                 };
+                decide::schedule(record, context);
                 let nobody = subject.user().is_none() && record.devices.is_empty();
                 let sends = if nobody {
                     std::mem::take(&mut record.sends)
@@ -168,6 +194,7 @@ impl Engine {
                 };
                 let write = if nobody { Write::Delete } else { Write::Record };
                 Change {
+                    facts: facts.into_iter().map(|fact| (None, fact)).collect(),
                     releases: vec![device.clone()],
                     ..Change::new(Some((taken, sends)), write)
                 }
@@ -191,7 +218,8 @@ impl Engine {
             .pop()
             .flatten();
         if owner.as_ref() != Some(subject) {
-            self.take_device(workspace, subject, device).await?;
+            let ends_visits = subject.user().is_some();
+            self.take_device(workspace, subject, device, ends_visits).await?;
         }
         Ok(())
     }
@@ -207,7 +235,7 @@ impl Engine {
             .flatten()
         {
             None => Ok(false),
-            Some(owner) => Ok(self.take_device(workspace, &owner, device).await?.is_some()),
+            Some(owner) => Ok(self.take_device(workspace, &owner, device, true).await?.is_some()),
         }
     }
 
@@ -224,9 +252,12 @@ impl Engine {
         update: &ProfileUpdate,
         mode: UpdateMode,
     ) -> Result<Result<Profile, TraitsTooLarge>, EngineError> {
+        let subject = SubjectId::User(user.clone());
+        let catalogue = self.catalogues.of(workspace);
+        let context = self.context(workspace, &subject, self.clock.now(), &catalogue);
         self.records
-            .change(workspace, &SubjectId::User(user.clone()), |record, _| {
-                record.update_consent(update.consent);
+            .change(workspace, &subject, |record, _| {
+                let facts = take_consent(record, update.consent, context);
                 let profile = &mut record.profile;
                 if mode == UpdateMode::Replace {
                     *profile = Profile {
@@ -246,7 +277,10 @@ impl Engine {
                     profile.topics.clone_from(topics);
                 }
                 match profile.traits.check_size() {
-                    Ok(()) => Change::new(Ok(profile.clone()), Write::Record),
+                    Ok(()) => Change {
+                        facts,
+                        ..Change::new(Ok(profile.clone()), Write::Record)
+                    },
                     Err(error) => Change::new(Err(error), Write::Nothing),
                 }
             })
@@ -294,4 +328,14 @@ impl Engine {
             })
             .await
     }
+}
+
+/// Takes over what the customer allows now. Who does not want to be located is nowhere.
+fn take_consent(record: &mut Record, newer: Consent, context: Context<'_>) -> Vec<(Option<CauseId>, Fact)> {
+    record.update_consent(newer);
+    if record.profile.consent.location != Some(false) {
+        return Vec::new();
+    }
+    let facts = decide::end_visits(record, None, ExitReason::Consent, context);
+    facts.into_iter().map(|fact| (None, fact)).collect()
 }

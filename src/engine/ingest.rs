@@ -15,7 +15,7 @@ use crate::{
         decide::{self, Context, Effects, Status},
         event::Event,
         ids::{CauseId, DeviceId, GeofenceId, SubjectId, WorkspaceId},
-        presence::{Evidence, PlaceMatch},
+        presence::{Doubt, Evidence, PlaceMatch},
         record::Record,
         time::Timestamp,
     },
@@ -53,6 +53,8 @@ pub struct Answer {
     pub status: Status,
     /// What it brought about.
     pub events: Vec<Event>,
+    /// What of it was not believed.
+    pub doubt: Option<Doubt>,
     /// Where the device is.
     pub geofences: Vec<Present>,
     /// What to monitor next, if that was asked.
@@ -67,7 +69,7 @@ struct Item {
 }
 
 impl Engine {
-    /// Takes check-ins of one workspace. Those of one customer are taken in the order given, in one commit. The answers
+    /// Takes check-ins of one workspace. Those of one customer are taken in the order of their times, in one commit. The answers
     /// come in the order of `check_ins`; `None` for a device that is unknown.
     pub async fn check_in(
         &self,
@@ -124,7 +126,7 @@ impl Engine {
         Ok(answers)
     }
 
-    /// Finds the customers and puts each one's check-ins together, in order. Unknown devices are left out or become
+    /// Finds the customers and puts each one's check-ins together, in the order of their times. Unknown devices are left out or become
     /// anonymous customers.
     async fn group_by_subject(
         &self,
@@ -153,6 +155,10 @@ impl Engine {
             });
             groups[place].push(item);
         }
+        // Phones send what they kept in any order, some newest first. What has the same time stays as it was given.
+        for group in &mut groups {
+            group.sort_by_key(|item| item.check_in.at);
+        }
         Ok((subjects, groups))
     }
 
@@ -170,13 +176,7 @@ impl Engine {
             .records
             .change_many(workspace, subjects, |index, record, _| {
                 let subject = &subjects[index];
-                let context = Context {
-                    workspace,
-                    subject,
-                    now,
-                    catalogue,
-                    rules: self.presence,
-                };
+                let context = self.context(workspace, subject, now, catalogue);
                 step_one(record, &groups[index], context, unknown)
             })
             .await?;
@@ -214,7 +214,7 @@ impl Engine {
         let device = record.device(&check_in.device);
         let geofences = device
             .into_iter()
-            .flat_map(|device| &device.visits)
+            .flat_map(|device| &device.whereabouts.visits)
             .filter_map(|visit| {
                 let evidence = visit.evidence()?;
                 Some(Present {
@@ -238,6 +238,7 @@ impl Engine {
             at: check_in.at,
             status,
             events,
+            doubt: effects.doubt,
             geofences,
             regions,
         })
@@ -266,7 +267,7 @@ fn step_one(
     };
     for item in items {
         let effects = decide::check_in(record, &item.check_in, &item.matches, context);
-        if effects.status == Status::Processed {
+        if effects.status == Status::Processed || !effects.facts.is_empty() {
             write = Write::Record;
         }
         deliveries.extend(effects.deliveries.iter().cloned());

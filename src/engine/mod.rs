@@ -4,7 +4,16 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::{domain::presence::PresenceRules, metrics::SharedMetrics};
+use crate::{
+    domain::{
+        catalogue::Catalogue,
+        decide::Context,
+        ids::{SubjectId, WorkspaceId},
+        presence::PresenceRules,
+        time::Timestamp,
+    },
+    metrics::SharedMetrics,
+};
 
 pub mod catalogues;
 pub mod customers;
@@ -19,10 +28,12 @@ pub mod ports;
 pub mod records;
 pub mod regions;
 pub mod retry;
+pub mod timers;
 
 use catalogues::Catalogues;
 use ports::{Clock, Store, StoreError};
 use records::Records;
+use timers::WakeBell;
 
 /// Everything that the use cases share.
 pub struct Engine {
@@ -34,7 +45,7 @@ pub struct Engine {
     pub catalogues: Arc<Catalogues>,
     /// Records, by way of a cache.
     pub records: Records,
-    /// How long evidence holds.
+    /// How evidence is weighed and how long it holds.
     pub presence: PresenceRules,
     /// Versions of a geofence set that can be made live again.
     pub versions_kept: u32,
@@ -44,6 +55,8 @@ pub struct Engine {
     pub outbox_filled: Arc<Notify>,
     /// Rings when an outside event waits to be told.
     pub event_arrived: Arc<Notify>,
+    /// Rings when a record wants to be woken earlier than any before.
+    pub wake_bell: Arc<WakeBell>,
 }
 
 /// Why a use case did not do it.
@@ -70,7 +83,13 @@ impl Engine {
         cached_records_max: usize,
         metrics: SharedMetrics,
     ) -> Self {
-        let records = Records::new(Arc::clone(&store.hot), cached_records_max, Arc::clone(&metrics));
+        let wake_bell = Arc::new(WakeBell::default());
+        let records = Records::new(
+            Arc::clone(&store.hot),
+            cached_records_max,
+            Arc::clone(&metrics),
+            Arc::clone(&wake_bell),
+        );
         Self {
             catalogues: Arc::new(Catalogues::new(Arc::clone(&store.control))),
             store,
@@ -81,6 +100,24 @@ impl Engine {
             metrics,
             outbox_filled: Arc::new(Notify::new()),
             event_arrived: Arc::new(Notify::new()),
+            wake_bell,
+        }
+    }
+
+    /// What a step of this customer needs.
+    fn context<'a>(
+        &self,
+        workspace: &'a WorkspaceId,
+        subject: &'a SubjectId,
+        now: Timestamp,
+        catalogue: &'a Catalogue,
+    ) -> Context<'a> {
+        Context {
+            workspace,
+            subject,
+            now,
+            catalogue,
+            rules: self.presence,
         }
     }
 }

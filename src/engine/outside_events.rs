@@ -11,7 +11,7 @@ use super::{
     records::{Change, Write},
 };
 use crate::domain::{
-    decide::{self, Context, Status},
+    decide::{self, Status},
     event::{EventTarget, OutsideEvent},
     ids::{SubjectId, WorkspaceId},
 };
@@ -123,13 +123,7 @@ impl Engine {
                     return Change::new(0, Write::Nothing);
                 }
                 let subject = &subjects[index];
-                let context = Context {
-                    workspace,
-                    subject,
-                    now,
-                    catalogue: &catalogue,
-                    rules: self.presence,
-                };
+                let context = self.context(workspace, subject, now, &catalogue);
                 let effects = decide::outside_event(record, event, context);
                 if effects.status != Status::Processed {
                     return Change::new(0, Write::Nothing);

@@ -11,6 +11,7 @@ use crate::domain::{
     delivery::{Delivery, DeliveryState, Outcome, Push},
     event::{Event, Fact, OutsideEvent},
     ids::{CampaignId, CauseId, DeliveryId, DeviceId, GeofenceId, SetName, SubjectId, Topic, UserId, WorkspaceId},
+    presence::Evidence,
     time::Timestamp,
 };
 
@@ -53,7 +54,7 @@ pub enum StoreError {
 /// A record as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Counted up at each commit, from 1.
+    /// Counted up at each commit, from 1. A record that is made anew soon after it was deleted may count on.
     pub version: u64,
     /// The form of `bytes`.
     pub schema: u8,
@@ -91,6 +92,39 @@ pub struct Commit {
     pub erase: bool,
     /// When the record wants to be looked at without an input, in place of what it wanted before; `None`: never.
     pub wake_at: Option<Timestamp>,
+    /// What it means for who is where.
+    pub presence: Vec<PresenceChange>,
+}
+
+/// A stay as people look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stay {
+    /// Since when, by the phone's clock.
+    pub since: Timestamp,
+    /// What says so.
+    pub evidence: Evidence,
+}
+
+/// A device has come into a geofence, or its stay there has changed or ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceChange {
+    /// Where.
+    pub geofence: GeofenceId,
+    /// Which device.
+    pub device: DeviceId,
+    /// Its stay from now on; `None`: it is gone.
+    pub stay: Option<Stay>,
+}
+
+/// A device that is in a geofence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// Whose.
+    pub subject: SubjectId,
+    /// Which.
+    pub device: DeviceId,
+    /// Since when, and what says so.
+    pub stay: Stay,
 }
 
 /// What became of a commit.
@@ -276,6 +310,15 @@ pub trait HotStore: Send + Sync {
     ) -> Result<Vec<(WorkspaceId, SubjectId)>, StoreError>;
     /// When the next record wants to be looked at.
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Who is in a geofence, ordered by customer and device, from those after `after`.
+    async fn present(
+        &self,
+        workspace: &WorkspaceId,
+        geofence: &GeofenceId,
+        after: Option<(&SubjectId, &DeviceId)>,
+        limit: usize,
+    ) -> Result<Vec<Present>, StoreError>;
 
     /// Keeps an outside event until everybody whom it is about was told. False when it is known already.
     async fn put_event(&self, workspace: &WorkspaceId, event: &OutsideEvent, at: Timestamp)

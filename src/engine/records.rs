@@ -1,22 +1,27 @@
 //! Records by way of a cache, changed by compare-and-swap.
 //!
 //! The cache may be stale; that is harmless, because the store refuses a commit that was made from an old version, and
-//! the change is then made again from what the store has. Where other processes write, too, nothing else is taken from the
-//! cache: who only reads gets what the store has, and a change that wants to write nothing is made again from that.
+//! the change is then made again from what the store has. Where other processes write, too, records are not cached: most
+//! would be outdated, and one that was deleted and made anew could be taken for the one before.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use quick_cache::sync::Cache;
 
 use super::{
     EngineError,
-    ports::{Commit, CommitOutcome, HotStore},
+    ports::{Commit, CommitOutcome, HotStore, PresenceChange, Stay},
+    timers::WakeBell,
 };
 use crate::{
     domain::{
         delivery::Delivery,
         event::Fact,
-        ids::{CauseId, DeviceId, SubjectId, WorkspaceId},
+        ids::{CauseId, DeviceId, GeofenceId, SubjectId, WorkspaceId},
         record::{RECORD_SCHEMA, Record},
     },
     metrics::SharedMetrics,
@@ -30,8 +35,6 @@ const TRIES_MAX: usize = 20;
 struct Loaded {
     version: u64,
     record: Arc<Record>,
-    /// Read from the store just now.
-    is_fresh: bool,
 }
 
 /// What a change brings besides the record itself.
@@ -86,16 +89,18 @@ pub struct Records {
     cache: Cache<(WorkspaceId, SubjectId), Loaded>,
     owners: Cache<(WorkspaceId, DeviceId), SubjectId>,
     metrics: SharedMetrics,
+    wake_bell: Arc<WakeBell>,
 }
 
 impl Records {
     /// Remembers up to `cached_max` records, and twice as many owners of devices.
-    pub fn new(store: Arc<dyn HotStore>, cached_max: usize, metrics: SharedMetrics) -> Self {
+    pub fn new(store: Arc<dyn HotStore>, cached_max: usize, metrics: SharedMetrics, wake_bell: Arc<WakeBell>) -> Self {
         Self {
             store,
             cache: Cache::new(cached_max),
             owners: Cache::new(cached_max * 2),
             metrics,
+            wake_bell,
         }
     }
 
@@ -127,6 +132,20 @@ impl Records {
         Ok(owners)
     }
 
+    /// The same as it is now; [`Records::owners`] may be told of another process's change only by the record.
+    pub async fn owners_now(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, EngineError> {
+        if self.store.is_shared() {
+            for device in devices {
+                self.forget_owner(workspace, device);
+            }
+        }
+        self.owners(workspace, devices).await
+    }
+
     /// Forgets whose device it is, so that the next question goes to the store.
     pub fn forget_owner(&self, workspace: &WorkspaceId, device: &DeviceId) {
         self.owners.remove(&(workspace.clone(), device.clone()));
@@ -134,9 +153,7 @@ impl Records {
 
     /// One customer's record as it is; `None` when there is none.
     pub async fn get(&self, workspace: &WorkspaceId, subject: &SubjectId) -> Result<Option<Arc<Record>>, EngineError> {
-        let loaded = self
-            .load(workspace, std::slice::from_ref(subject), self.store.is_shared())
-            .await?;
+        let loaded = self.load(workspace, std::slice::from_ref(subject)).await?;
         Ok(loaded
             .into_iter()
             .next()
@@ -150,24 +167,17 @@ impl Records {
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
     ) -> Result<Vec<Option<Arc<Record>>>, EngineError> {
-        let loaded = self.load(workspace, subjects, self.store.is_shared()).await?;
+        let loaded = self.load(workspace, subjects).await?;
         Ok(loaded
             .into_iter()
             .map(|loaded| (loaded.version > 0).then_some(loaded.record))
             .collect())
     }
 
-    /// With `afresh`, from the store whatever the cache has.
-    async fn load(
-        &self,
-        workspace: &WorkspaceId,
-        subjects: &[SubjectId],
-        afresh: bool,
-    ) -> Result<Vec<Loaded>, EngineError> {
-        let cached = |subject: &SubjectId| self.cache.get(&(workspace.clone(), subject.clone()));
+    async fn load(&self, workspace: &WorkspaceId, subjects: &[SubjectId]) -> Result<Vec<Loaded>, EngineError> {
         let mut found: Vec<Option<Loaded>> = subjects
             .iter()
-            .map(|subject| if afresh { None } else { cached(subject) })
+            .map(|subject| self.cache.get(&(workspace.clone(), subject.clone())))
             .collect();
         let missing: Vec<usize> = (0..subjects.len()).filter(|&index| found[index].is_none()).collect();
         if !missing.is_empty() {
@@ -178,14 +188,12 @@ impl Records {
                     None => Loaded {
                         version: 0,
                         record: Arc::default(),
-                        is_fresh: true,
                     },
                     Some(stored) => {
                         let record = Arc::new(Record::decode(stored.schema, &stored.bytes)?);
                         let loaded = Loaded {
                             version: stored.version,
                             record,
-                            is_fresh: true,
                         };
                         let key = (workspace.clone(), subjects[index].clone());
                         self.remember(key, loaded.version, Arc::clone(&loaded.record));
@@ -200,16 +208,9 @@ impl Records {
 
     /// Keeps a record unless the cache has a newer one: answers can overtake each other.
     fn remember(&self, key: (WorkspaceId, SubjectId), version: u64, record: Arc<Record>) {
-        if self.cache.get(&key).is_none_or(|known| known.version < version) {
-            let is_fresh = false;
-            self.cache.insert(
-                key,
-                Loaded {
-                    version,
-                    record,
-                    is_fresh,
-                },
-            );
+        let is_newer = || self.cache.get(&key).is_none_or(|known| known.version < version);
+        if !self.store.is_shared() && is_newer() {
+            self.cache.insert(key, Loaded { version, record });
         }
     }
 
@@ -238,11 +239,9 @@ impl Records {
     ) -> Result<Vec<T>, EngineError> {
         let mut outputs: Vec<Option<T>> = subjects.iter().map(|_| None).collect();
         let mut pending: Vec<usize> = (0..subjects.len()).collect();
-        let mut afresh = false;
         for _ in 0..TRIES_MAX {
             let asked: Vec<SubjectId> = pending.iter().map(|&index| subjects[index].clone()).collect();
-            let loaded = self.load(workspace, &asked, afresh).await?;
-            let mut unsure = Vec::new();
+            let loaded = self.load(workspace, &asked).await?;
             let mut commits = Vec::new();
             let mut written = Vec::new();
             let mut moved: Vec<DeviceId> = Vec::new();
@@ -251,12 +250,7 @@ impl Records {
                 let change = change(index, &mut record, before.version > 0);
                 outputs[index] = Some(change.output);
                 let bytes = match change.write {
-                    Write::Nothing => {
-                        if self.store.is_shared() && !before.is_fresh {
-                            unsure.push(index);
-                        }
-                        continue;
-                    }
+                    Write::Nothing => continue,
                     Write::Delete | Write::Erase => {
                         record = Record::default();
                         None
@@ -277,6 +271,7 @@ impl Records {
                         .chain(&change.releases)
                         .cloned(),
                 );
+                let presence = presence_changes(&before.record, &record);
                 commits.push(Commit {
                     workspace: workspace.clone(),
                     subject: subjects[index].clone(),
@@ -291,16 +286,12 @@ impl Records {
                     unfollows: followed.difference(&follows).cloned().collect(),
                     erase: change.write == Write::Erase,
                     wake_at: record.wake_at,
+                    presence,
                 });
                 written.push((index, change.write, Arc::new(record)));
             }
-            afresh = !unsure.is_empty();
-            pending.append(&mut unsure);
             if commits.is_empty() {
-                if pending.is_empty() {
-                    break;
-                }
-                continue;
+                break;
             }
             let started = Instant::now();
             let outcomes = self.store.commit(commits).await;
@@ -318,7 +309,12 @@ impl Records {
             for ((index, write, record), outcome) in written.into_iter().zip(outcomes?) {
                 let key = (workspace.clone(), subjects[index].clone());
                 match outcome {
-                    CommitOutcome::Done(version) if write == Write::Record => self.remember(key, version, record),
+                    CommitOutcome::Done(version) if write == Write::Record => {
+                        if let Some(at) = record.wake_at {
+                            self.wake_bell.wants(at);
+                        }
+                        self.remember(key, version, record);
+                    }
                     CommitOutcome::Done(_) => {
                         self.cache.remove(&key);
                     }
@@ -339,4 +335,32 @@ impl Records {
             Err(EngineError::Contended)
         }
     }
+}
+
+/// Where whose devices are, by the record.
+fn stays(record: &Record) -> HashMap<(&DeviceId, &GeofenceId), Stay> {
+    let devices = record.devices.iter();
+    let visits = devices.flat_map(|device| device.whereabouts.visits.iter().map(move |visit| (&device.id, visit)));
+    visits
+        .filter_map(|(device, visit)| {
+            let evidence = visit.evidence()?;
+            let since = visit.since;
+            Some(((device, &visit.geofence), Stay { since, evidence }))
+        })
+        .collect()
+}
+
+/// What a change means for who is where.
+fn presence_changes(before: &Record, after: &Record) -> Vec<PresenceChange> {
+    let (was, is) = (stays(before), stays(after));
+    let change = |(device, geofence): (&DeviceId, &GeofenceId), stay| PresenceChange {
+        geofence: geofence.clone(),
+        device: device.clone(),
+        stay,
+    };
+    let gone = was.keys().filter(|place| !is.contains_key(*place));
+    let changed = is.iter().filter(|(place, stay)| was.get(*place) != Some(stay));
+    gone.map(|place| change(*place, None))
+        .chain(changed.map(|(place, stay)| change(*place, Some(*stay))))
+        .collect()
 }

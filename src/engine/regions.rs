@@ -2,7 +2,7 @@
 //! again before another one could come nearer.
 
 use crate::{
-    domain::{catalogue::Places, checkin::BeaconId, delivery::Platform, ids::GeofenceId},
+    domain::{beacon::BeaconPattern, catalogue::Places, delivery::Platform, ids::GeofenceId},
     geo::Position,
 };
 
@@ -38,7 +38,7 @@ pub enum Watch {
         radius_m: f64,
     },
     /// A beacon.
-    Beacon(BeaconId),
+    Beacon(BeaconPattern),
 }
 
 /// What a phone should monitor.
@@ -104,10 +104,10 @@ mod tests {
             external_id: ExternalId::new(number.to_string()).unwrap(),
         };
         let center = Position::new(46.0, 0.01 * f64::from(number)).unwrap();
-        let beacons = (0..beacons).map(|minor| BeaconId::IBeacon {
+        let beacons = (0..beacons).map(|minor| BeaconPattern::IBeacon {
             uuid: uuid::Uuid::from_u128(1),
-            major: number,
-            minor,
+            major: Some(number),
+            minor: Some(minor),
         });
         Arc::new(Geofence {
             beacons: beacons.collect(),

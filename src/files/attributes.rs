@@ -6,10 +6,11 @@ use super::{
     Finding, FindingCode, ReadOptions,
     finding::quote,
     names::{FEATURE_ID_RANK, Field, Target, plain},
+    presence_options::read_presence,
 };
 use crate::domain::{
-    checkin::BeaconId,
-    geofence::DWELL_THRESHOLD_MAX,
+    beacon::BeaconPattern,
+    geofence::{DWELL_THRESHOLD_MAX, PresenceOptions},
     ids::{BrandId, ExternalId, GeofenceId, ID_BYTES_MAX, Tag},
     operating_hours::OperatingHours,
     time::DurationMs,
@@ -161,8 +162,9 @@ pub(super) struct Attributes {
     pub(super) dwell_threshold: Option<DurationMs>,
     pub(super) operating_hours: Option<OperatingHours>,
     pub(super) brand: Option<BrandId>,
-    pub(super) beacons: Vec<BeaconId>,
+    pub(super) beacons: Vec<BeaconPattern>,
     pub(super) codes: Vec<String>,
+    pub(super) presence: PresenceOptions,
     pub(super) metadata: Map<String, Value>,
 }
 
@@ -190,6 +192,7 @@ impl Attributes {
         let codes = values
             .take(Field::Codes)
             .map_or(Ok(Vec::new()), |found| read_codes(&found))?;
+        let presence = read_presence(&mut values)?;
         if let Some(found) = values.take(Field::Metadata) {
             for (key, value) in read_metadata(&found)? {
                 values.metadata.entry(key).or_insert(value);
@@ -227,6 +230,7 @@ impl Attributes {
             brand,
             beacons,
             codes,
+            presence,
             metadata: values.metadata,
         })
     }
@@ -270,17 +274,23 @@ fn read_tag(found: Option<&Found>, options: &ReadOptions) -> Result<Tag, Finding
     }
 }
 
+/// The words that people have for true and false.
+pub(super) fn read_truth(value: &Value) -> Option<bool> {
+    match text_of(value)?.to_lowercase().as_str() {
+        "true" | "yes" | "y" | "on" | "1" => Some(true),
+        "false" | "no" | "n" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 fn read_enabled(found: &Found) -> Result<bool, Finding> {
-    let text = text_of(&found.value).unwrap_or_default().to_lowercase();
-    match text.as_str() {
-        "true" | "yes" | "y" | "on" | "1" => Ok(true),
-        "false" | "no" | "n" | "off" | "0" => Ok(false),
-        _ => Err(found.error(
+    read_truth(&found.value).ok_or_else(|| {
+        found.error(
             FindingCode::EnabledInvalid,
             "`enabled` is neither true nor false:",
             "write true or false, or leave it out",
-        )),
-    }
+        )
+    })
 }
 
 /// ISO 8601, or seconds.
@@ -341,7 +351,7 @@ fn read_brand(found: &Found) -> Result<BrandId, Finding> {
 }
 
 /// A list, or a text that holds JSON (in a CSV field).
-fn read_beacons(found: &Found) -> Result<Vec<BeaconId>, Finding> {
+fn read_beacons(found: &Found) -> Result<Vec<BeaconPattern>, Finding> {
     let parsed = match &found.value {
         Value::String(text) => serde_json::from_str(text),
         other => serde_json::from_value(other.clone()),

@@ -132,6 +132,7 @@ impl<'a> Collector<'a> {
             brand: attributes.brand,
             beacons: attributes.beacons,
             codes: attributes.codes,
+            presence: attributes.presence.boxed(),
             metadata: attributes.metadata.into(),
         })
         .map_err(FileError::NotTaken)

@@ -105,6 +105,8 @@ pub enum FindingCode {
     BeaconsInvalid,
     /// Codes that can't be read.
     CodesInvalid,
+    /// A field that tells how presence is told can't be read.
+    PresenceInvalid,
     /// `metadata` isn't an object.
     MetadataInvalid,
     /// Radius below 100 m, which phones don't monitor reliably in the background.
@@ -195,6 +197,7 @@ impl FindingCode {
             Self::OperatingHoursInvalid => "operating_hours_invalid",
             Self::BeaconsInvalid => "beacons_invalid",
             Self::CodesInvalid => "codes_invalid",
+            Self::PresenceInvalid => "presence_invalid",
             Self::MetadataInvalid => "metadata_invalid",
             Self::RadiusSmall => "radius_small",
             Self::RadiusLarge => "radius_large",

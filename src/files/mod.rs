@@ -23,6 +23,7 @@ mod lines;
 mod lint;
 mod names;
 mod order;
+mod presence_options;
 mod projection;
 mod shapefile;
 mod skipped;

@@ -17,6 +17,11 @@ pub(super) enum Field {
     Brand,
     Beacons,
     Codes,
+    EnterAt,
+    ExitAt,
+    ExitAfterFixes,
+    BeaconRssiMin,
+    Crossed,
     Metadata,
 }
 
@@ -97,6 +102,11 @@ const NAMES: &[(Field, &[&str])] = &[
     (Field::Brand, &["brand", "brandid"]),
     (Field::Beacons, &["beacons"]),
     (Field::Codes, &["codes"]),
+    (Field::EnterAt, &["enterat"]),
+    (Field::ExitAt, &["exitat"]),
+    (Field::ExitAfterFixes, &["exitafterfixes"]),
+    (Field::BeaconRssiMin, &["beaconrssimin", "rssimin"]),
+    (Field::Crossed, &["crossed"]),
     (Field::Metadata, &["metadata"]),
 ];
 

@@ -18,10 +18,12 @@ use super::{
 };
 use crate::{
     domain::{
-        checkin::{BEACONS_MAX, BeaconId, BeaconSighting, CheckIn, Fix},
+        beacon::{BeaconId, BeaconSighting},
+        checkin::{BEACONS_MAX, CheckIn, Fix},
         decide::Status,
         event::Event,
         ids::{CauseId, DeviceId},
+        presence::Doubt,
         time::Timestamp,
     },
     engine::{
@@ -126,6 +128,8 @@ struct ResultBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<ProblemBody<'a>>,
     events: &'a [Event],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubt: Option<Doubt>,
     geofences: Vec<PresentBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     regions: Option<RegionsBody>,
@@ -178,13 +182,15 @@ async fn post(
         .into_iter()
         .map(|item| {
             let check_in = item.inspect_err(|_| app.engine.metrics.check_in(CheckInLabel::Rejected))?;
-            answers.next().flatten().ok_or_else(|| {
-                let detail = format!("device `{}` is not registered", check_in.device);
-                (
-                    Some(check_in.id.as_str().to_owned()),
-                    Problem::field(Code::DeviceUnknown, "/deviceId", detail),
-                )
-            })
+            let id = check_in.id.as_str().to_owned();
+            match answers.next().flatten() {
+                Some(answer) if answer.status == Status::ClockAhead => Err((Some(id), door.clock_ahead(answer.at))),
+                Some(answer) => Ok(answer),
+                None => {
+                    let detail = format!("device `{}` is not registered", check_in.device);
+                    Err((Some(id), Problem::field(Code::DeviceUnknown, "/deviceId", detail)))
+                }
+            }
         })
         .collect();
     if let (true, Some(Err((_, problem)))) = (single, outcomes.first()) {
@@ -224,6 +230,7 @@ fn result_body(outcome: &Result<Answer, (Option<String>, Problem)>) -> ResultBod
             status: "rejected",
             problem: Some(problem.body()),
             events: &[],
+            doubt: None,
             geofences: Vec::new(),
             regions: None,
         },
@@ -234,10 +241,11 @@ fn result_body(outcome: &Result<Answer, (Option<String>, Problem)>) -> ResultBod
                 Status::Processed => "processed",
                 Status::Duplicate => "duplicate",
                 Status::Late => "late",
-                Status::Ignored | Status::NotHere => "ignored",
+                Status::Ignored | Status::ClockAhead | Status::NotHere => "ignored",
             },
             problem: None,
             events: &answer.events,
+            doubt: answer.doubt,
             geofences: answer.geofences.iter().map(PresentBody::from).collect(),
             regions: answer.regions.as_ref().map(RegionsBody::from),
         },
@@ -251,6 +259,14 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
+    fn clock_ahead(&self, at: Timestamp) -> Problem {
+        let detail = format!(
+            "{at} is more than {} ahead of the server's {}",
+            self.app.limits.future_max, self.now
+        );
+        Problem::field(Code::TimeInFuture, "/at", detail)
+    }
+
     fn read_array(&self, bytes: &[u8], unknown: &mut UnknownFields) -> Result<Vec<Item>, Problem> {
         let raw: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| body::broken(bytes, &error))?;
         self.refuse_too_many(raw.len())?;
@@ -314,13 +330,6 @@ impl Door<'_> {
         };
         let device = DeviceId::new(&body.device_id).map_err(|error| invalid("/deviceId", &error))?;
         let at = body.at.unwrap_or(self.now);
-        if at > self.now.plus(self.app.limits.future_max) {
-            let detail = format!(
-                "{at} is more than {} ahead of the server's {}",
-                self.app.limits.future_max, self.now
-            );
-            return Err(Problem::field(Code::TimeInFuture, "/at", detail));
-        }
         let location = body.location.as_ref().map(read_location).transpose()?;
         if body
             .code

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        checkin::BeaconId,
+        beacon::BeaconPattern,
         delivery::Platform,
         geofence::Geofence,
         ids::{ExternalId, GeofenceId, SetName, Tag},
@@ -88,7 +88,7 @@ struct RegionBody {
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     circle: Option<CircleBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    beacon: Option<BeaconId>,
+    beacon: Option<BeaconPattern>,
 }
 
 #[derive(Serialize)]
@@ -157,10 +157,27 @@ pub(super) fn feature(geofence: &Geofence) -> Value {
     if !geofence.codes.is_empty() {
         properties["codes"] = json!(geofence.codes);
     }
+    for (name, value) in presence(geofence) {
+        if !value.is_null() {
+            properties[name] = value;
+        }
+    }
     if !geofence.metadata.is_empty() {
         properties["metadata"] = json!(geofence.metadata);
     }
     json!({"type": "Feature", "properties": properties, "geometry": geometry})
+}
+
+/// What a geofence says of its own about presence, under the names that files have for it.
+fn presence(geofence: &Geofence) -> [(&'static str, Value); 5] {
+    let own = geofence.presence.as_deref().copied().unwrap_or_default();
+    [
+        ("enterAt", json!(own.enter_at)),
+        ("exitAt", json!(own.exit_at)),
+        ("exitAfterFixes", json!(own.exit_after_fixes)),
+        ("beaconRssiMin", json!(own.beacon_rssi_min_dbm)),
+        ("crossed", json!(own.crossed)),
+    ]
 }
 
 fn id_of(path: &(String, String)) -> Result<GeofenceId, Problem> {
@@ -313,13 +330,17 @@ async fn list(app: web::Data<App>, caller: Caller, request: HttpRequest) -> Resu
 }
 
 fn summary(geofence: &Geofence) -> Value {
-    json!({
+    let mut summary = json!({
         "tag": geofence.id.tag, "externalId": geofence.id.external_id, "set": geofence.set,
         "description": geofence.description, "enabled": geofence.enabled, "brand": geofence.brand,
         "metadata": geofence.metadata, "beacons": geofence.beacons, "codes": geofence.codes,
         "dwellThreshold": geofence.dwell_threshold, "operatingHours": geofence.operating_hours,
         "geometry": &geofence.shape,
-    })
+    });
+    for (name, value) in presence(geofence) {
+        summary[name] = value;
+    }
+    summary
 }
 
 #[derive(Deserialize)]

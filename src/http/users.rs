@@ -139,7 +139,7 @@ fn record_body(user: &UserId, record: &Record) -> Value {
         .devices
         .iter()
         .map(|device| {
-            let present = device.visits.iter().filter_map(|visit| {
+            let present = device.whereabouts.visits.iter().filter_map(|visit| {
                 let evidence = visit.evidence()?;
                 Some(Present {
                     geofence: visit.geofence.clone(),

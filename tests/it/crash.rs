@@ -77,6 +77,8 @@ impl Stage {
             .collect();
         if !self.store.starts_with("sqlite:") {
             settings += "[dispatch]\nsend_timeout = \"PT1S\"\nlease = \"PT3S\"\n";
+            // The tests' customers jump from place to place.
+            settings += "[presence]\nspeed_max_km_per_h = 1e9\n";
         }
         fs::write(self.path(name), settings).expect("written");
     }

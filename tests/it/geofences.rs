@@ -19,6 +19,8 @@ fn a_single_geofence_is_put_read_changed_and_removed_at_once() {
         "latitude": 47.0, "longitude": 8.5, "radius": 150, "description": "Corner", "brand": "sunrise",
         "codes": ["c-1"], "metadata": {"floor": 2},
         "dwellThreshold": "PT5M", "operatingHours": {"mon": [["09:00", "18:00"]]},
+        "enterAt": 0.75, "exitAt": 0.95, "exitAfterFixes": 3, "beaconRssiMin": -80, "crossed": true,
+        "beacons": [{"type": "ibeacon", "uuid": "f7826da6-4fa2-4e98-8024-bc5b71e0893e", "major": 7}],
     });
     let created = api.json("PUT", &path, &body);
     assert_eq!(created.status, 201, "{created:?}");
@@ -26,6 +28,16 @@ fn a_single_geofence_is_put_read_changed_and_removed_at_once() {
     assert_eq!(at(api, 47.0), ["№ 1"]);
     // What is answered can be sent back.
     let read = api.get(&path);
+    for field in [
+        "enterAt",
+        "exitAt",
+        "exitAfterFixes",
+        "beaconRssiMin",
+        "crossed",
+        "beacons",
+    ] {
+        assert_eq!(read[field], body[field], "{field}");
+    }
     assert_eq!(api.json("PUT", &path, &read).status, 200);
     assert_eq!(api.get(&path), read);
     let feature = json!({

@@ -43,6 +43,11 @@ impl TestClock {
     pub(crate) fn advance(&self, by: DurationMs) {
         self.0.fetch_add(by.0, Ordering::SeqCst);
     }
+
+    /// So many seconds from now, as check-ins have it.
+    pub(crate) fn now_text(&self, seconds: i64) -> String {
+        Timestamp(self.now().0 + 1000 * seconds).to_string()
+    }
 }
 
 /// Installs the one TLS provider, once a process.
@@ -102,6 +107,7 @@ impl World {
         config.http.workers = 1;
         config.store.url = format!("sqlite:{}", folder.path().join("store").display());
         config.dispatch.sweep = DurationMs(20);
+        config.timers.sweep = DurationMs(20);
         configure(&mut config);
         let server = runtime
             .block_on(Server::start(&config, shared, Some(ADMIN_KEY)))

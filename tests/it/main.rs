@@ -16,6 +16,8 @@ mod geofences;
 mod harness;
 mod nodes;
 mod porto;
+mod presence;
 mod readme;
 mod redis_server;
 mod store;
+mod walks;

@@ -114,9 +114,13 @@ fn a_customer_may_speak_to_any_node() {
         assert_eq!(here.check_in(&fix(&phone, 46.5, 12.3))[0]["status"], "processed");
         // The phone changes hands on one node and checks in on the other.
         there.put_phone(&phone, &format!("ann{round}"));
-        let left = here.check_in(&fix(&phone, 46.9, 12.3));
-        assert_eq!(kinds(&left[0]), ["exited one"]);
-        assert_eq!(left[0]["events"][0]["userId"], format!("ann{round}"));
+        let entered = here.check_in(&fix(&phone, 46.5, 12.3));
+        assert_eq!(
+            kinds(&entered[0]),
+            ["entered one"],
+            "a phone that changes hands begins anew"
+        );
+        assert_eq!(entered[0]["events"][0]["userId"], format!("ann{round}"));
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 use crate::{
-    domain::{checkin::BeaconId, geofence::Geofence, ids::GeofenceId},
+    domain::{beacon::BeaconPattern, geofence::Geofence, ids::GeofenceId},
     geo::GeofenceIndex,
 };
 
@@ -26,8 +26,10 @@ pub(super) struct Layer {
     hidden_by_id: HashMap<GeofenceId, Vec<u32>>,
     /// Places of the visible ones in the order of their identities, once somebody has asked.
     by_order: OnceLock<Vec<u32>>,
-    by_beacon: HashMap<BeaconId, Vec<u32>>,
+    by_beacon: HashMap<BeaconPattern, Vec<u32>>,
     by_code: HashMap<String, Vec<u32>>,
+    /// Whether any that matches wants to know who went through.
+    tells_crossings: bool,
 }
 
 impl Default for Layer {
@@ -51,11 +53,14 @@ impl Layer {
         }
         let enabled = kept.partition_point(|geofence| geofence.enabled);
         let visible = kept.len();
-        let mut by_beacon: HashMap<BeaconId, Vec<u32>> = HashMap::new();
+        let mut by_beacon: HashMap<BeaconPattern, Vec<u32>> = HashMap::new();
         let mut by_code: HashMap<String, Vec<u32>> = HashMap::new();
         for (place, geofence) in (0_u32..).zip(&kept[..enabled]) {
             for beacon in &geofence.beacons {
-                by_beacon.entry(*beacon).or_default().push(place);
+                let places = by_beacon.entry(*beacon).or_default();
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
             }
             for code in &geofence.codes {
                 let places = by_code.entry(code.clone()).or_default();
@@ -64,6 +69,11 @@ impl Layer {
                 }
             }
         }
+        let wants_crossings = |geofence: &Arc<Geofence>| {
+            let own = geofence.presence.as_ref();
+            own.is_some_and(|own| own.crossed == Some(true))
+        };
+        let tells_crossings = kept[..enabled].iter().any(wants_crossings);
         let index = GeofenceIndex::build(kept[..enabled].iter().map(|geofence| geofence.shape.clone()));
         let mut hidden_by_id: HashMap<GeofenceId, Vec<u32>> = HashMap::new();
         for (place, geofence) in (visible as u32..).zip(&hidden) {
@@ -80,6 +90,7 @@ impl Layer {
             by_order: OnceLock::new(),
             by_beacon,
             by_code,
+            tells_crossings,
         }
     }
 
@@ -133,8 +144,12 @@ impl Layer {
         &self.index
     }
 
-    pub(super) fn with_beacon(&self, beacon: BeaconId) -> &[u32] {
-        self.by_beacon.get(&beacon).map_or(&[], Vec::as_slice)
+    pub(super) fn tells_crossings(&self) -> bool {
+        self.tells_crossings
+    }
+
+    pub(super) fn with_beacon(&self, pattern: BeaconPattern) -> &[u32] {
+        self.by_beacon.get(&pattern).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn with_code(&self, code: &str) -> &[u32] {

@@ -5,11 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     campaign::{Campaign, CampaignStatus, Trigger},
     delivery::TriggerKind,
+    geofence::Geofence,
     ids::CampaignId,
+    time::DurationMs,
 };
 
 mod layer;
 mod places;
+mod vote;
 
 #[cfg(test)]
 mod tests;
@@ -67,6 +70,21 @@ impl Campaigns {
             .into_iter()
             .flatten()
             .filter(move |campaign| fits(&campaign.trigger))
+    }
+}
+
+impl Catalogue {
+    /// How long stays in this geofence must last to be told: its own threshold, and what campaigns wait for.
+    pub fn dwell_lengths(&self, geofence: &Geofence) -> Vec<DurationMs> {
+        let waiting = self.campaigns.by_trigger.get(&TriggerKind::Dwelled);
+        let waited_for = waiting
+            .into_iter()
+            .flatten()
+            .filter_map(|campaign| match &campaign.trigger {
+                Trigger::Dwelled { geofences, after } if geofences.selects(geofence) => *after,
+                _ => None,
+            });
+        geofence.dwell_threshold.into_iter().chain(waited_for).collect()
     }
 }
 

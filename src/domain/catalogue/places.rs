@@ -9,9 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use super::layer::Layer;
+use super::{layer::Layer, vote::vote};
 use crate::{
     domain::{
+        beacon::BeaconPattern,
         checkin::CheckIn,
         geofence::Geofence,
         ids::{GeofenceId, SetName, Tag},
@@ -282,8 +283,13 @@ impl Places {
             .collect()
     }
 
-    /// Everything that a check-in is evidence for: by position, then by beacon, then by code. Of a beacon or code that
-    /// stands for very many places only so many count as a device can be in.
+    /// Whether any geofence wants to know who went through it.
+    pub fn have_crossings(&self) -> bool {
+        self.packed.tells_crossings() || self.edited.tells_crossings()
+    }
+
+    /// Everything that a check-in is evidence for: by position, then by beacon, then by code. Of a code that stands for
+    /// very many places only so many count as a device can be in; of beacons those places that win the vote.
     pub fn matching(&self, check_in: &CheckIn) -> Vec<PlaceMatch> {
         let mut matches = Vec::new();
         if let Some(fix) = &check_in.location {
@@ -294,12 +300,9 @@ impl Places {
                 evidence: Evidence::Gps,
             }));
         }
-        let beacons = check_in.beacons.iter().flatten();
-        let mut heard: Vec<u32> = beacons
-            .flat_map(|sighting| self.select_places(move |layer| layer.with_beacon(sighting.id)))
-            .collect();
-        heard.sort_unstable();
-        heard.dedup();
+        let heard = check_in.beacons.as_deref().map_or(Vec::new(), |sightings| {
+            vote(self, sightings, check_in.location.map(|fix| fix.position))
+        });
         let mut add = |places: &mut dyn Iterator<Item = u32>, evidence| {
             matches.extend(places.take(VISITS_MAX).map(|place| PlaceMatch { place, evidence }));
         };
@@ -308,6 +311,11 @@ impl Places {
             add(&mut self.select_places(|layer| layer.with_code(code)), Evidence::Code);
         }
         matches
+    }
+
+    /// Places that say that these beacons stand for them.
+    pub(super) fn with_beacon(&self, pattern: BeaconPattern) -> impl Iterator<Item = u32> {
+        self.select_places(move |layer| layer.with_beacon(pattern))
     }
 
     /// Places that both layers name and that count.

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::{Edit, Places};
 use crate::{
     domain::{
-        checkin::{BeaconId, BeaconSighting, CheckIn},
+        beacon::{BeaconId, BeaconSighting},
+        checkin::CheckIn,
         geofence::Geofence,
         ids::{CauseId, DeviceId, ExternalId, GeofenceId, SetName, Tag},
         time::Timestamp,
@@ -34,7 +35,7 @@ fn geofence(number: u8, set: &str, east: u8, enabled: bool) -> Arc<Geofence> {
     Arc::new(Geofence {
         set: SetName::new(set).unwrap(),
         enabled,
-        beacons: vec![beacon(east % 3)],
+        beacons: vec![beacon(east % 3).into()],
         codes: vec![format!("code-{}", east % 3)],
         ..Geofence::new(id(number), Shape::circle(center, 100.0).unwrap())
     })

@@ -14,6 +14,7 @@ use super::{
     agenda::score,
     devices::{CommitId, Reserved, concerns_devices},
     link::Failure,
+    present::place_of,
     scripts::Arguments,
 };
 use crate::{
@@ -29,6 +30,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// Bytes before a record's own: version, number of commit ids, up to four of them.
 const VERSION_BYTES: usize = 8;
 const ID_BYTES: usize = 8;
+/// Added to the number of ids of a record that was deleted.
+const DELETED: u8 = 128;
 
 /// A commit on its way.
 struct Sent<'a> {
@@ -139,15 +142,17 @@ impl RedisStore {
         if answers.len() != group.len() {
             return Err(StoreError::Damaged("a commit was answered strangely".to_owned()));
         }
-        group
+        answers
             .iter()
-            .zip(answers)
-            .map(|(sent, answer)| match answer.as_str() {
-                "D" => Ok(CommitOutcome::Done(sent.commit.expected + 1)),
+            .map(|answer| match answer.as_str() {
                 "C" => Ok(CommitOutcome::Conflict),
-                _ => Err(StoreError::Unavailable(
+                "U" => Err(StoreError::Unavailable(
                     "Redis answered too late to tell what became of a commit".to_owned(),
                 )),
+                version => version
+                    .parse()
+                    .map(CommitOutcome::Done)
+                    .map_err(|_| StoreError::Damaged(format!("a commit was answered `{version}`"))),
             })
             .collect()
     }
@@ -176,13 +181,15 @@ fn decode(bytes: &[u8]) -> Result<Option<StoredRecord>, StoreError> {
     let damaged = || StoreError::Damaged("a record is cut short".to_owned());
     let (version, rest) = bytes.split_first_chunk::<VERSION_BYTES>().ok_or_else(damaged)?;
     let (ids, rest) = rest.split_first().ok_or_else(damaged)?;
+    if *ids >= DELETED {
+        return Ok(None);
+    }
     let (schema, bytes) = rest
         .get(usize::from(*ids) * ID_BYTES..)
         .and_then(<[u8]>::split_first)
         .ok_or_else(damaged)?;
-    let version = u64::from_be_bytes(*version);
-    Ok((version > 0).then(|| StoredRecord {
-        version,
+    Ok(Some(StoredRecord {
+        version: u64::from_be_bytes(*version),
         schema: *schema,
         bytes: bytes.to_vec(),
     }))
@@ -204,8 +211,7 @@ fn encode(sent: &Sent<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
         .add(commit.workspace.as_str())
         .add(commit.subject.to_key())
         .add(sent.id)
-        .add(commit.expected.to_be_bytes())
-        .add((commit.expected + 1).to_be_bytes())
+        .number(commit.expected)
         .add(record)
         .flag(!sent.devices.is_empty())
         .add(wake_at.map_or_else(String::new, |at| at.0.to_string()))
@@ -230,6 +236,13 @@ fn encode(sent: &Sent<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
             .add(cause.as_ref().map_or("", CauseId::as_str))
             .add(to_json(fact)?);
     }
-    arguments.number(0);
+    arguments.number(commit.presence.len());
+    for change in &commit.presence {
+        arguments.add(place_of(&change.geofence)).add(change.device.as_str());
+        match change.stay {
+            None => arguments.add("").add(""),
+            Some(stay) => arguments.number(stay.since.0).add(stay.evidence.as_str()),
+        };
+    }
     Ok(arguments.0)
 }

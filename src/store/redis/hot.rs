@@ -7,12 +7,12 @@ use super::RedisStore;
 use crate::{
     domain::{
         event::{Event, Fact, OutsideEvent},
-        ids::{CauseId, DeliveryId, DeviceId, SubjectId, Topic, WorkspaceId},
+        ids::{CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, WorkspaceId},
         time::Timestamp,
     },
     engine::ports::{
         Attempt, Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore, Leased,
-        StoreError, StoredRecord,
+        Present, StoreError, StoredRecord,
     },
 };
 
@@ -121,6 +121,16 @@ impl HotStore for RedisStore {
 
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         self.wakes.next(self).await
+    }
+
+    async fn present(
+        &self,
+        workspace: &WorkspaceId,
+        geofence: &GeofenceId,
+        after: Option<(&SubjectId, &DeviceId)>,
+        limit: usize,
+    ) -> Result<Vec<Present>, StoreError> {
+        self.list_present(workspace, geofence, after, limit).await
     }
 
     async fn put_event(

@@ -1,7 +1,7 @@
 //! The store for several nodes: Redis or Valkey, a single one or a cluster.
 //!
 //! A customer's record lies in one of a fixed number of partitions, each of which is a slot of a cluster, and everything
-//! that is committed with the record lies beside it: pushes, facts, topics followed, wake-ups. So one script does a commit
+//! that is committed with the record lies beside it: pushes, facts, topics followed, wake-ups, stays. So one script does a commit
 //! as a whole, on one node, and no other customer waits for it (`commit.rs`). Only whose a device is lies elsewhere
 //! (`devices.rs`). Lists over all customers ask all partitions and put the answers together (`merge.rs`).
 //!
@@ -32,6 +32,7 @@ mod keys;
 mod link;
 mod merge;
 mod outbox;
+mod present;
 mod scripts;
 mod url;
 

@@ -3,17 +3,17 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{SqliteStore, outbox, unreadable};
+use super::{SqliteStore, outbox, present, unreadable};
 use crate::{
     domain::{
         delivery::Delivery,
         event::{Event, Fact, OutsideEvent},
-        ids::{CauseId, DeliveryId, DeviceId, SubjectId, Topic, WorkspaceId},
+        ids::{CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, WorkspaceId},
         time::Timestamp,
     },
     engine::ports::{
         Attempt, Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore, Leased,
-        StoreError, StoredRecord,
+        Present, StoreError, StoredRecord,
     },
 };
 
@@ -90,6 +90,9 @@ impl Prepared {
             connection
                 .prepare_cached("DELETE FROM follower WHERE workspace = ? AND topic = ? AND subject = ?")?
                 .execute(params![workspace, topic.as_str(), self.subject])?;
+        }
+        for change in &self.commit.presence {
+            present::change(connection, workspace, &self.subject, change)?;
         }
         for (delivery, body) in &self.deliveries {
             outbox::insert(connection, delivery, body)?;
@@ -193,7 +196,7 @@ fn facts_after(
     rows.collect()
 }
 
-fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
+pub(super) fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
     SubjectId::from_key(key).ok_or_else(|| unreadable(0, StoreError::Damaged(format!("subject `{key}`"))))
 }
 
@@ -458,6 +461,18 @@ impl HotStore for SqliteStore {
                 .query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp)))
         })
         .await
+    }
+
+    async fn present(
+        &self,
+        workspace: &WorkspaceId,
+        geofence: &GeofenceId,
+        after: Option<(&SubjectId, &DeviceId)>,
+        limit: usize,
+    ) -> Result<Vec<Present>, StoreError> {
+        let (workspace, geofence, after) = (workspace.clone(), geofence.clone(), present::place_after(after));
+        self.read(move |connection| present::list(connection, &workspace, &geofence, &after, limit))
+            .await
     }
 
     async fn put_event(

@@ -19,6 +19,7 @@ mod control;
 mod geofences;
 mod hot;
 mod outbox;
+mod present;
 mod schema;
 mod writer;
 

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 3;
+const TABLES_VERSION: i64 = 4;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -22,6 +22,10 @@ CREATE INDEX record_wake_leased ON record (wake_leased) WHERE wake_leased = 1;
 CREATE TABLE device (
     workspace TEXT NOT NULL, device TEXT NOT NULL, subject TEXT NOT NULL,
     PRIMARY KEY (workspace, device)) WITHOUT ROWID;
+CREATE TABLE present (
+    workspace TEXT NOT NULL, tag TEXT NOT NULL, external_id TEXT NOT NULL, subject TEXT NOT NULL, device TEXT NOT NULL,
+    since INTEGER NOT NULL, evidence TEXT NOT NULL,
+    PRIMARY KEY (workspace, tag, external_id, subject, device)) WITHOUT ROWID;
 CREATE TABLE follower (
     workspace TEXT NOT NULL, topic TEXT NOT NULL, subject TEXT NOT NULL,
     PRIMARY KEY (workspace, topic, subject)) WITHOUT ROWID;

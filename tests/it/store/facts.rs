@@ -128,6 +128,7 @@ fn entered(number: u128) -> Event {
         evidence: Evidence::Gps,
         confidence: 3,
         duration: None,
+        reason: None,
     }
 }
 
@@ -172,14 +173,8 @@ pub(super) async fn what_an_input_brought_about_is_found_again_until_it_is_erase
         []
     );
     // The name is free again.
-    assert_eq!(
-        store
-            .hot
-            .commit(vec![commit("mia", 0, b"y")])
-            .await
-            .expect("an outcome"),
-        [CommitOutcome::Done(1)]
-    );
+    let made_anew = store.hot.commit(vec![commit("mia", 0, b"y")]).await;
+    assert!(matches!(made_anew.expect("an outcome")[0], CommitOutcome::Done(_)));
 }
 
 pub(super) async fn deliveries_are_found_by_user_campaign_and_state(store: Store) {

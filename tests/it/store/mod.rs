@@ -20,6 +20,7 @@ mod differential;
 mod facts;
 mod followers;
 mod hot;
+mod present;
 mod redis;
 mod sets;
 mod sqlite;
@@ -47,6 +48,7 @@ pub(super) fn commit(name: &str, expected: u64, bytes: &[u8]) -> Commit {
         unfollows: Vec::new(),
         erase: false,
         wake_at: None,
+        presence: Vec::new(),
     }
 }
 
@@ -116,6 +118,8 @@ on_every_store! {
     followers:
         followers_of_a_topic_come_page_by_page,
         an_outside_event_is_kept_until_everybody_was_told;
+    present:
+        who_is_where_changes_with_the_record;
     sets:
         versions_are_kept_made_live_and_forgotten_as_a_whole,
         edits_lie_on_top_of_a_version_until_the_next;

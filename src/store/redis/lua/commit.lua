@@ -1,14 +1,14 @@
 -- Commits of one partition, each done as a whole or not at all.
 -- KEYS[1]: the partition. ARGV: whether this was sent before, how long facts and deliveries are kept, how many commits; then
 -- for each how many arguments follow, and those.
--- A record: version (8 bytes), how many commit ids (1), the latest ids (8 each), schema (1), bytes. A deleted one keeps
--- its ids for an hour under version 0. Answers D (done), C (conflict) or U (it can't be told any more)
--- for each, then when the partition's next push and its next wake-up are due.
+-- A record: version (8 bytes), how many commit ids (1), the latest ids (8 each), schema (1), bytes. A deleted one is kept
+-- for an hour with 128 more ids and without a schema; one that is made anew counts on, so that nobody takes it for the one
+-- before. Answers for each the version (done), C (conflict) or U (it can't be told any more); then when the partition's next push and its next wake-up are due.
 local p = KEYS[1]
 local resent, kept_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local time = redis.call('TIME')
 local oldest = string.format('%.0f', tonumber(time[1]) * 1000 - kept_ms)
-local NEVER = string.rep('\0', 8)
+local DELETED = 128
 local IDS_BYTES = 32
 local i = 4
 
@@ -77,31 +77,35 @@ local function erase(ws, who)
 end
 
 local function commit()
-  local ws, subject, id, expected, version, record = take(), take(), take(), take(), take(), take()
+  local ws, subject, id, expected, record = take(), take(), take(), tonumber(take()), take()
   local has_devices, wake_at, erases = take() == '1', take(), take() == '1'
   local who = ws .. '\0' .. subject
   local key = p .. ':s:' .. who
   local head = redis.call('GETRANGE', key, 0, 8 + IDS_BYTES)
-  local has, ids = NEVER, ''
+  local counted, has, ids = 0, 0, ''
   if #head > 0 then
-    has, ids = string.sub(head, 1, 8), string.sub(head, 10, 9 + 8 * string.byte(head, 9))
+    counted = struct.unpack('>I8', head)
+    local count = string.byte(head, 9)
+    if count < DELETED then has = counted else count = count - DELETED end
+    ids = string.sub(head, 10, 9 + 8 * count)
     for at = 1, #ids, 8 do
-      if string.sub(ids, at, at + 7) == id then return 'D' end
+      if string.sub(ids, at, at + 7) == id then return string.format('%.0f', counted - (at - 1) / 8) end
     end
   end
   if has_devices and redis.call('GET', p .. ':c:' .. id) == 'v' then return 'C' end
-  if has ~= expected or (record == '' and has == NEVER) then
+  if has ~= expected or (record == '' and has == 0) then
     -- Had it been done, others may have pushed its id out since.
     if resent and #ids == IDS_BYTES then return 'U' end
     return 'C'
   end
+  counted = counted + 1
   ids = string.sub(id .. ids, 1, IDS_BYTES)
-  local count = string.char(#ids / 8)
+  local version, count = struct.pack('>I8', counted), #ids / 8
   -- The first write is one that a full Redis refuses, so that it refuses all.
   if record == '' then
-    redis.call('SET', key, NEVER .. count .. ids .. '\0', 'PX', 3600000)
+    redis.call('SET', key, version .. string.char(DELETED + count) .. ids, 'PX', 3600000)
   else
-    redis.call('SET', key, version .. count .. ids .. record)
+    redis.call('SET', key, version .. string.char(count) .. ids .. record)
   end
   if has_devices then redis.call('SET', p .. ':c:' .. id, 'd', 'PX', 604800000) end
   if wake_at == '' then
@@ -115,7 +119,7 @@ local function commit()
   each(function() append_fact(ws, who, subject) end)
   each(function() move(ws, subject) end)
   if erases then erase(ws, who) end
-  return 'D'
+  return string.format('%.0f', counted)
 end
 
 local answers = {}

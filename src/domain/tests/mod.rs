@@ -5,11 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{
+use crate::domain::{
     audience::Person,
+    beacon::{BeaconId, BeaconSighting},
     campaign::Campaign,
     catalogue::{Campaigns, Catalogue, Places},
-    checkin::{BeaconId, BeaconSighting, CheckIn, Fix},
+    checkin::{CheckIn, Fix},
     customer::{Device, JsonObject},
     decide::{self, Context, Effects, Status},
     delivery::{Environment, Platform, PushTarget},
@@ -19,15 +20,14 @@ use super::{
     metadata::Metadata,
     presence::PresenceRules,
     record::{RECORD_SCHEMA, Record},
-    time::{DurationMs, Timestamp},
+    time::Timestamp,
 };
 use crate::geo::{Position, Shape};
 
+mod stays;
+
 const DAY: i64 = 24 * 3600 * 1000;
-const RULES: PresenceRules = PresenceRules {
-    beacon_holds: DurationMs::from_secs(120),
-    code_holds: DurationMs::from_secs(900),
-};
+const RULES: PresenceRules = PresenceRules::DEFAULT;
 
 fn beacon(minor: u16) -> BeaconId {
     BeaconId::IBeacon {
@@ -54,7 +54,8 @@ fn places() -> Places {
             .expect("a circle"),
             enabled: true,
             brand: None,
-            beacons: vec![beacon(number)],
+            beacons: vec![beacon(number).into()],
+            presence: None,
             dwell_threshold: None,
             operating_hours: None,
             codes: vec![format!("code-{number}")],
@@ -179,12 +180,14 @@ proptest! {
                 match event.kind {
                     EventType::Entered => prop_assert!(!std::mem::replace(place, true), "entered twice"),
                     EventType::Exited => prop_assert!(std::mem::replace(place, false), "exited without having entered"),
-                    EventType::Scanned => prop_assert!(*place, "scanned a code of a place and is not there"),
+                    EventType::Scanned | EventType::Dwelled | EventType::Crossed => {
+                        prop_assert!(*place, "something happened in a place where nobody is");
+                    }
                 }
             }
         }
         for ((device, geofence), is_inside) in inside {
-            let visits = &record.device(&device).expect("the device").visits;
+            let visits = &record.device(&device).expect("the device").whereabouts.visits;
             prop_assert_eq!(visits.iter().any(|visit| visit.geofence == geofence), is_inside);
         }
     }
@@ -341,7 +344,7 @@ fn a_rule_sees_the_person_the_phone_and_the_event() {
         (json!({"data": "delayMinutes", "atLeast": 45}), true),
         (json!({"topic": "t"}), false),
     ] {
-        let read = super::audience::Rule::read(&super::json_reader::Node::root(&rule)).expect("a rule");
+        let read = crate::domain::audience::Rule::read(&crate::domain::json_reader::Node::root(&rule)).expect("a rule");
         assert_eq!(read.holds(person), holds, "{rule}");
     }
 }

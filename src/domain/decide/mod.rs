@@ -1,0 +1,354 @@
+//! The one step that every input takes: presence moves on, campaigns are asked, and what follows is told. Pure: the same
+//! record, input, time and catalogue always give the same effects, so a commit that lost a race is simply done again.
+
+use super::{
+    catalogue::Catalogue,
+    checkin::CheckIn,
+    customer::{Device, remember},
+    delivery::{Delivery, TriggerKind},
+    event::{Event, EventGeofence, EventType, Fact, OutsideEvent},
+    geofence::Geofence,
+    ids::{CauseId, DeviceId, EventId, SubjectId, WorkspaceId},
+    presence::{Doubt, Evidence, ExitReason, Observation, PlaceMatch, PresenceRules, Transition, TransitionKind},
+    record::Record,
+    time::{DurationMs, Timestamp},
+};
+
+mod ask;
+
+use ask::{Occasion, ask};
+
+/// What a step needs besides record and input.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Tenant.
+    pub workspace: &'a WorkspaceId,
+    /// Whose record it is.
+    pub subject: &'a SubjectId,
+    /// The server's time.
+    pub now: Timestamp,
+    /// Geofences and campaigns.
+    pub catalogue: &'a Catalogue,
+    /// How evidence is weighed and how long it holds.
+    pub rules: PresenceRules,
+}
+
+/// What became of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It moved the record on.
+    Processed,
+    /// It had been processed before; nothing changed.
+    Duplicate,
+    /// A later check-in of the device was there first; nothing changed.
+    Late,
+    /// The customer does not allow it; nothing was kept.
+    Ignored,
+    /// Its time is ahead of the server's by more than a clock may be; nothing was kept of it.
+    ClockAhead,
+    /// The record does not have the device: it was moved to another customer or deleted.
+    NotHere,
+}
+
+/// What follows from a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effects {
+    /// What became of the input.
+    pub status: Status,
+    /// What the answer tells.
+    pub events: Vec<Event>,
+    /// What of it was not believed.
+    pub doubt: Option<Doubt>,
+    /// What the outbox gets.
+    pub deliveries: Vec<Delivery>,
+    /// What the store keeps.
+    pub facts: Vec<Fact>,
+}
+
+impl Effects {
+    fn none(status: Status) -> Self {
+        Self {
+            status,
+            events: Vec::new(),
+            doubt: None,
+            deliveries: Vec::new(),
+            facts: Vec::new(),
+        }
+    }
+}
+
+/// Moves the record on by one check-in.
+pub fn check_in(record: &mut Record, input: &CheckIn, matches: &[PlaceMatch], context: Context<'_>) -> Effects {
+    if record.profile.consent.location == Some(false) {
+        return Effects::none(Status::Ignored);
+    }
+    let Some(device) = record.device_mut(&input.device) else {
+        return Effects::none(Status::NotHere);
+    };
+    if device.recent.contains(&input.id.fingerprint()) {
+        return Effects::none(Status::Duplicate);
+    }
+    if device.last_at.is_some_and(|last| input.at < last) {
+        return Effects::none(Status::Late);
+    }
+    if input.at > context.now.plus(context.rules.clock_ahead_max) {
+        return clock_ahead(record, input);
+    }
+    remember(&mut device.recent, &input.id);
+    device.clock_ahead = false;
+
+    // Time passes up to the check-in, which itself may be the next word of a beacon.
+    let before = Timestamp(input.at.0.saturating_sub(1));
+    let mut transitions = pass(record, &input.device, before, context);
+    let mut doubt = None;
+    if let Some(device) = record.device_mut(&input.device) {
+        device.last_at = Some(input.at);
+        device.heard_at = Some(context.now);
+        device.seen_at = context.now;
+        let seen = Observation {
+            check_in: input,
+            matches,
+            platform: device.platform,
+        };
+        let places = &context.catalogue.places;
+        let (moved, doubted) = device.whereabouts.observe(seen, places, context.rules);
+        transitions.extend(moved);
+        doubt = doubted;
+    }
+
+    let mut happened = Vec::new();
+    if let Some(device) = record.device(&input.device) {
+        let of_this = |transition: &Transition| Happened::of(transition, device, Some(&input.id), context);
+        happened.extend(transitions.iter().map(of_this));
+    }
+    let scanned = matches.iter().filter(|seen| seen.evidence == Evidence::Code);
+    happened.extend(scanned.map(|seen| {
+        let geofence = context.catalogue.places.get(seen.place);
+        Happened::scanned(geofence, input, context)
+    }));
+    let mut effects = Effects::none(Status::Processed);
+    effects.doubt = doubt;
+    effects.facts.extend(doubt.map(|doubt| Fact::Doubted {
+        device: input.device.clone(),
+        at: input.at,
+        doubt,
+    }));
+    tell(record, happened, context, &mut effects);
+    schedule(record, context);
+    effects
+}
+
+/// A check-in of a time to come moves nothing. Of a wrong clock one fact is kept, until it is right again.
+fn clock_ahead(record: &mut Record, input: &CheckIn) -> Effects {
+    let mut effects = Effects::none(Status::ClockAhead);
+    if let Some(device) = record.device_mut(&input.device)
+        && !std::mem::replace(&mut device.clock_ahead, true)
+    {
+        effects.facts.push(Fact::Doubted {
+            device: input.device.clone(),
+            at: input.at,
+            doubt: Doubt::ClockAhead,
+        });
+    }
+    effects
+}
+
+/// Moves the record on by nothing but time: stays that have grown long enough, evidence that has run out.
+pub fn time_passed(record: &mut Record, context: Context<'_>) -> Effects {
+    let mut effects = Effects::none(Status::Processed);
+    let devices: Vec<DeviceId> = record.devices.iter().map(|device| device.id.clone()).collect();
+    for id in devices {
+        let Some(now) = record.device(&id).map(|device| device.clock(context.now)) else {
+            continue;
+        };
+        let transitions = pass(record, &id, now, context);
+        let mut happened = Vec::new();
+        if let Some(device) = record.device(&id) {
+            let of_this = |transition: &Transition| Happened::of(transition, device, None, context);
+            happened.extend(transitions.iter().map(of_this));
+        }
+        tell(record, happened, context, &mut effects);
+    }
+    schedule(record, context);
+    effects
+}
+
+/// Ends all visits of one device, or of all, with the facts about it. No campaign is asked: the customer has gone nowhere.
+pub fn end_visits(
+    record: &mut Record,
+    device: Option<&DeviceId>,
+    reason: ExitReason,
+    context: Context<'_>,
+) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for found in &mut record.devices {
+        if device.is_some_and(|device| *device != found.id) {
+            continue;
+        }
+        let now = found.clock(context.now);
+        for transition in found.whereabouts.end(now, reason) {
+            facts.push(Fact::Event(Happened::of(&transition, found, None, context).event));
+        }
+    }
+    schedule(record, context);
+    facts
+}
+
+/// Tells a customer's campaigns of an outside event.
+pub fn outside_event(record: &mut Record, input: &OutsideEvent, context: Context<'_>) -> Effects {
+    if !remember(&mut record.recent, &input.id) {
+        return Effects::none(Status::Duplicate);
+    }
+    let mut effects = Effects::none(Status::Processed);
+    let occasion = Occasion {
+        kind: TriggerKind::Event,
+        event: EventId::derive(context.workspace, "", input.id.as_str(), &[&input.event_type]),
+        at: input.at,
+        known_at: context.now,
+        device: None,
+        geofence: None,
+        stay: None,
+        outside: Some(input),
+    };
+    ask(record, &occasion, context, &mut effects);
+    effects
+}
+
+/// Lets a device's time pass. A stay that another device of the customer has told already is not told again.
+fn pass(record: &mut Record, device: &DeviceId, until: Timestamp, context: Context<'_>) -> Vec<Transition> {
+    let lengths = |geofence: &Geofence| context.catalogue.dwell_lengths(geofence);
+    let Some(found) = record.device_mut(device) else {
+        return Vec::new();
+    };
+    let places = &context.catalogue.places;
+    let mut transitions = found.whereabouts.pass(until, places, lengths, context.rules);
+    transitions.retain(|transition| {
+        transition.kind != TransitionKind::Dwelled
+            || transition.duration > Some(record.told_of_others(&transition.geofence, device))
+    });
+    transitions
+}
+
+/// Notes when time alone brings something about next. To be called when a device with visits comes to a record.
+pub fn schedule(record: &mut Record, context: Context<'_>) {
+    let lengths = |geofence: &Geofence| context.catalogue.dwell_lengths(geofence);
+    let due = record.devices.iter().filter_map(|device| {
+        let places = &context.catalogue.places;
+        let due = device.whereabouts.next_due(places, lengths, context.rules)?;
+        Some(device.server_time(due))
+    });
+    record.wake_at = due.min();
+}
+
+/// Something that has happened, before the campaigns are asked.
+struct Happened {
+    event: Event,
+    kind: Option<TriggerKind>,
+    known_at: Timestamp,
+    /// The longest stay that was told of a visit that is over.
+    told: DurationMs,
+}
+
+impl Happened {
+    /// What a change of presence comes to. What time alone brings about has its name from the visit, so that it is the
+    /// same event whether a timer or a check-in notices.
+    fn of(transition: &Transition, device: &Device, cause: Option<&CauseId>, context: Context<'_>) -> Self {
+        let (event_type, kind) = match transition.kind {
+            TransitionKind::Entered => (EventType::Entered, Some(TriggerKind::Entered)),
+            TransitionKind::Exited => (EventType::Exited, Some(TriggerKind::Exited)),
+            TransitionKind::Dwelled => (EventType::Dwelled, Some(TriggerKind::Dwelled)),
+            TransitionKind::Crossed => (EventType::Crossed, None),
+        };
+        let geofence = &transition.geofence;
+        let name = [
+            event_type.as_str(),
+            geofence.tag.as_str(),
+            geofence.external_id.as_str(),
+        ];
+        let id = if let Some(cause) = cause.filter(|_| !transition.timed) {
+            EventId::derive(context.workspace, device.id.as_str(), cause.as_str(), &name)
+        } else {
+            let since = transition.since.to_string();
+            let stay = transition.duration.unwrap_or_default().to_string();
+            let parts = [name[0], name[1], name[2], &since, &stay];
+            EventId::derive(context.workspace, device.id.as_str(), "time", &parts)
+        };
+        let places = &context.catalogue.places;
+        let event = Event {
+            id,
+            kind: event_type,
+            at: transition.at,
+            user_id: context.subject.user().cloned(),
+            device_id: device.id.clone(),
+            geofence: EventGeofence::describe(geofence, places.find(geofence).map(|place| places.get(place))),
+            evidence: transition.evidence,
+            confidence: transition.confidence,
+            duration: transition.duration,
+            reason: transition.reason,
+        };
+        Self {
+            event,
+            kind,
+            known_at: if transition.timed {
+                device.server_time(transition.at)
+            } else {
+                context.now
+            },
+            told: transition.dwelled,
+        }
+    }
+
+    fn scanned(geofence: &Geofence, input: &CheckIn, context: Context<'_>) -> Self {
+        let id = &geofence.id;
+        let parts = [EventType::Scanned.as_str(), id.tag.as_str(), id.external_id.as_str()];
+        let event = Event {
+            id: EventId::derive(context.workspace, input.device.as_str(), input.id.as_str(), &parts),
+            kind: EventType::Scanned,
+            at: input.at,
+            user_id: context.subject.user().cloned(),
+            device_id: input.device.clone(),
+            geofence: EventGeofence::describe(id, Some(geofence)),
+            evidence: Evidence::Code,
+            confidence: 3,
+            duration: None,
+            reason: None,
+        };
+        Self {
+            event,
+            kind: Some(TriggerKind::Scanned),
+            known_at: context.now,
+            told: DurationMs::default(),
+        }
+    }
+}
+
+/// Keeps each event as a fact and asks the campaigns about it.
+fn tell(record: &mut Record, happened: Vec<Happened>, context: Context<'_>, effects: &mut Effects) {
+    let places = &context.catalogue.places;
+    for Happened {
+        event,
+        kind,
+        known_at,
+        told,
+    } in happened
+    {
+        if event.kind == EventType::Exited {
+            record.hand_on_stay(&event.geofence.id, told);
+        }
+        effects.facts.push(Fact::Event(event.clone()));
+        if let Some(kind) = kind {
+            let occasion = Occasion {
+                kind,
+                event: event.id,
+                at: event.at,
+                known_at,
+                device: Some(&event.device_id),
+                geofence: places.find(&event.geofence.id).map(|place| places.get(place)),
+                stay: event.duration.filter(|_| kind == TriggerKind::Dwelled),
+                outside: None,
+            };
+            ask(record, &occasion, context, effects);
+        }
+        effects.events.push(event);
+    }
+}

@@ -1,0 +1,392 @@
+//! Stays, several devices of one customer, and time as the only input.
+
+use super::*;
+use crate::domain::{
+    delivery::{Suppression, TriggerKind},
+    event::{Event, Fact},
+    presence::{Doubt, ExitReason},
+    time::DurationMs,
+};
+
+const MINUTE: i64 = 60_000;
+
+/// A customer among the places, and a clock for both: the phones' and the server's.
+struct Day {
+    stage: Stage,
+    record: Record,
+    now: i64,
+    number: u32,
+}
+
+impl Day {
+    fn with(campaigns: Vec<Campaign>) -> Self {
+        Self {
+            stage: Stage::set(campaigns),
+            record: customer(),
+            now: 10 * DAY,
+            number: 0,
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            now: Timestamp(self.now),
+            ..self.stage.context()
+        }
+    }
+
+    /// The step of one device's check-in now.
+    fn check_in(&mut self, device: u8, with: impl FnOnce(&mut CheckIn)) -> Effects {
+        self.number += 1;
+        let mut check_in = CheckIn {
+            id: CauseId::new(format!("day-{}", self.number)).expect("an id"),
+            device: device_id(device),
+            at: Timestamp(self.now),
+            location: None,
+            beacons: None,
+            code: None,
+            regions: false,
+        };
+        with(&mut check_in);
+        let matches = self.stage.catalogue.places.matching(&check_in);
+        let mut record = std::mem::take(&mut self.record);
+        let effects = decide::check_in(&mut record, &check_in, &matches, self.context());
+        self.record = record;
+        effects
+    }
+
+    /// At a place of the street, by its latitude.
+    fn is_at(&mut self, device: u8, latitude: f64) -> Effects {
+        self.check_in(device, |check_in| {
+            check_in.location = Some(Fix {
+                position: Position {
+                    latitude,
+                    longitude: 12.3,
+                },
+                accuracy_m: Some(10.0),
+                floor: None,
+            });
+        })
+    }
+
+    /// Lets the timer come whenever it is wanted, as far as `minutes` from now; what it brought about.
+    fn passes(&mut self, minutes: i64) -> Vec<Effects> {
+        let until = self.now + minutes * MINUTE;
+        let mut all = Vec::new();
+        while let Some(wake_at) = self.record.wake_at.filter(|wake_at| wake_at.0 <= until) {
+            assert!(wake_at.0 > self.now - MINUTE, "a wish is fulfilled once: {wake_at}");
+            self.now = self.now.max(wake_at.0);
+            let mut record = std::mem::take(&mut self.record);
+            all.push(decide::time_passed(&mut record, self.context()));
+            self.record = record;
+            assert_ne!(self.record.wake_at, Some(wake_at), "nothing comes due twice");
+        }
+        self.now = until;
+        all
+    }
+}
+
+fn told<'a>(effects: impl IntoIterator<Item = &'a Effects>) -> Vec<String> {
+    let one = |event: &Event| {
+        let kind = event
+            .kind
+            .as_str()
+            .trim_start_matches("user.")
+            .trim_end_matches("_geofence");
+        format!("{kind} {}", event.geofence.id.external_id)
+    };
+    effects
+        .into_iter()
+        .flat_map(|effects| &effects.events)
+        .map(one)
+        .collect()
+}
+
+fn campaigns_of<'a>(effects: impl IntoIterator<Item = &'a Effects>) -> Vec<String> {
+    let deliveries = effects.into_iter().flat_map(|effects| &effects.deliveries);
+    deliveries.map(|delivery| delivery.campaign.to_string()).collect()
+}
+
+fn suppressed(effects: &Effects) -> Vec<Suppression> {
+    let verdicts = effects.facts.iter().filter_map(|fact| match fact {
+        Fact::Decision { verdicts, .. } => Some(verdicts),
+        _ => None,
+    });
+    verdicts.flatten().filter_map(|verdict| verdict.suppressed).collect()
+}
+
+/// The third place, which stands alone.
+const ALONE: f64 = 46.504;
+const NOWHERE: f64 = 46.51;
+
+fn waits(id: &str, after: &str) -> Campaign {
+    let trigger = json!({"on": "dwelled", "geofences": {"tag": "shop"}, "after": after});
+    campaign(id, &json!({"trigger": trigger, "stillThere": true}))
+}
+
+#[test]
+fn a_campaign_waits_for_its_own_time_once_a_visit() {
+    let mut day = Day::with(vec![waits("ten", "PT10M"), waits("half", "PT30M")]);
+    assert_eq!(told([&day.is_at(0, ALONE)]), ["entered 2"]);
+    assert_eq!(campaigns_of(&day.passes(9)), Vec::<String>::new());
+    let ten = day.passes(2);
+    assert_eq!(
+        (told(&ten), campaigns_of(&ten)),
+        (vec!["dwelled_in 2".to_owned()], vec!["ten".to_owned()])
+    );
+    let event = &ten[0].events[0];
+    assert_eq!(
+        (event.duration, event.at),
+        (Some(DurationMs::from_secs(600)), Timestamp(10 * DAY + 10 * MINUTE))
+    );
+    assert_eq!(ten[0].deliveries[0].trigger, TriggerKind::Dwelled);
+    assert_eq!(ten[0].deliveries[0].why[0], "stayed PT10M in shop/2");
+    assert_eq!(campaigns_of(&day.passes(60)), ["half"]);
+    assert_eq!(campaigns_of(&day.passes(120)), Vec::<String>::new());
+    // Another visit, another stay.
+    assert_eq!(told([&day.is_at(0, NOWHERE)]), ["exited 2"]);
+    day.now += MINUTE;
+    day.is_at(0, ALONE);
+    assert_eq!(campaigns_of(&day.passes(11)), ["ten"]);
+}
+
+#[test]
+fn who_leaves_before_has_not_stayed() {
+    let mut day = Day::with(vec![waits("ten", "PT10M")]);
+    day.is_at(0, ALONE);
+    day.passes(9);
+    assert_eq!(told([&day.is_at(0, NOWHERE)]), ["exited 2"]);
+    assert_eq!(day.record.wake_at, None, "nothing is due any more");
+    assert!(day.passes(600).is_empty());
+}
+
+#[test]
+fn a_timer_and_a_check_in_that_find_the_same_stay_give_it_the_same_name() {
+    let start = || {
+        let mut day = Day::with(vec![waits("ten", "PT10M")]);
+        day.is_at(0, ALONE);
+        day
+    };
+    let (mut timer, mut phone) = (start(), start());
+    let by_timer = timer.passes(12);
+    phone.now += 12 * MINUTE;
+    let by_check_in = phone.is_at(0, ALONE);
+    assert_eq!(by_timer[0].events, by_check_in.events);
+    assert_eq!(by_timer[0].deliveries[0].id, by_check_in.deliveries[0].id);
+}
+
+#[test]
+fn a_stay_that_is_found_too_late_is_told_and_not_pushed() {
+    let mut day = Day::with(vec![waits("ten", "PT10M")]);
+    day.is_at(0, ALONE);
+    // The server was down for two hours; the offer would have held for half an hour.
+    day.now += 120 * MINUTE;
+    let mut record = std::mem::take(&mut day.record);
+    let found = decide::time_passed(&mut record, day.context());
+    assert_eq!(told([&found]), ["dwelled_in 2"]);
+    assert_eq!(
+        (campaigns_of([&found]), suppressed(&found)),
+        (vec![], vec![Suppression::Expired])
+    );
+}
+
+#[test]
+fn a_customer_with_several_devices_comes_stays_and_goes_once() {
+    let leaves = json!({"trigger": {"on": "exited", "geofences": {"tag": "shop"}}});
+    let mut day = Day::with(vec![
+        campaign("hello", &json!({})),
+        campaign("bye", &leaves),
+        waits("ten", "PT10M"),
+    ]);
+    assert_eq!(campaigns_of([&day.is_at(0, ALONE)]), ["hello"]);
+    day.passes(5);
+    let second = day.is_at(1, ALONE);
+    assert_eq!(told([&second]), ["entered 2"], "presence is a device's");
+    assert_eq!(
+        suppressed(&second),
+        [Suppression::OtherDevice],
+        "the visit is the customer's"
+    );
+    assert_eq!(campaigns_of(&day.passes(6)), ["ten"]);
+    // The first device leaves: the customer is there still, and has been told of the stay.
+    let first = day.is_at(0, NOWHERE);
+    assert_eq!(
+        (told([&first]), suppressed(&first)),
+        (vec!["exited 2".to_owned()], vec![Suppression::OtherDevice])
+    );
+    assert_eq!(campaigns_of(&day.passes(30)), Vec::<String>::new());
+    assert_eq!(campaigns_of([&day.is_at(1, NOWHERE)]), ["bye"]);
+}
+
+#[test]
+fn a_phone_that_sends_what_it_kept_goes_by_its_own_time() {
+    let mut day = Day::with(vec![waits("ten", "PT10M")]);
+    let kept = |minutes: i64, latitude: f64| {
+        move |check_in: &mut CheckIn| {
+            check_in.at = Timestamp(10 * DAY - 60 * MINUTE + minutes * MINUTE);
+            check_in.location = Some(Fix {
+                position: Position {
+                    latitude,
+                    longitude: 12.3,
+                },
+                accuracy_m: Some(10.0),
+                floor: None,
+            });
+        }
+    };
+    assert_eq!(told([&day.check_in(0, kept(0, ALONE))]), ["entered 2"]);
+    // No timer claims that an hour has passed since, while the rest is on its way.
+    assert!(day.passes(1).is_empty());
+    assert_eq!(told([&day.check_in(0, kept(2, ALONE))]), Vec::<String>::new());
+    assert_eq!(
+        told([&day.check_in(0, kept(20, NOWHERE))]),
+        ["dwelled_in 2", "exited 2"]
+    );
+}
+
+#[test]
+fn a_clock_that_is_ahead_moves_nothing_and_is_told_once() {
+    let mut day = Day::with(Vec::new());
+    day.is_at(0, ALONE);
+    let before = day.record.device(&device_id(0)).cloned().expect("a phone");
+    let mut facts = 0;
+    for _ in 0..3 {
+        let ahead = day.now + DAY;
+        let effects = day.check_in(0, |check_in| {
+            check_in.at = Timestamp(ahead);
+            check_in.code = Some("code-0".to_owned());
+        });
+        assert_eq!((effects.status, effects.events.len()), (Status::ClockAhead, 0));
+        facts += effects.facts.len();
+        assert!(effects.facts.iter().all(|fact| matches!(
+            fact,
+            Fact::Doubted {
+                doubt: Doubt::ClockAhead,
+                ..
+            }
+        )));
+    }
+    assert_eq!(facts, 1);
+    let after = day.record.device(&device_id(0)).expect("a phone");
+    assert_eq!(
+        (&after.whereabouts, after.last_at),
+        (&before.whereabouts, before.last_at)
+    );
+}
+
+#[test]
+fn visits_that_end_for_another_reason_say_so_and_ask_no_campaign() {
+    let leaves = json!({"trigger": {"on": "exited", "geofences": {"tag": "shop"}}});
+    let mut day = Day::with(vec![campaign("bye", &leaves)]);
+    day.is_at(0, ALONE);
+    day.is_at(1, ALONE);
+    let mut record = day.record.clone();
+    let facts = decide::end_visits(&mut record, Some(&device_id(0)), ExitReason::DeviceMoved, day.context());
+    let [Fact::Event(event)] = facts.as_slice() else {
+        panic!("{facts:?}")
+    };
+    assert_eq!(
+        (event.kind, event.reason),
+        (EventType::Exited, Some(ExitReason::DeviceMoved))
+    );
+    assert_eq!(
+        decide::end_visits(&mut record, None, ExitReason::Consent, day.context()).len(),
+        1
+    );
+    assert_eq!(record.wake_at, None);
+}
+
+#[test]
+fn two_hundred_places_round_one_point_are_entered_and_left() {
+    let many = (0..200u16).map(|number| {
+        let id = GeofenceId {
+            tag: Tag::new("layer").expect("a tag"),
+            external_id: ExternalId::new(format!("{number:03}")).expect("an id"),
+        };
+        let center = Position::new(ALONE, 12.3).expect("a position");
+        Arc::new(Geofence::new(
+            id,
+            Shape::circle(center, 50.0 + f64::from(number)).expect("a circle"),
+        ))
+    });
+    let mut day = Day::with(Vec::new());
+    day.stage.catalogue.places = Arc::new(Places::build(many));
+    assert_eq!(day.is_at(0, ALONE).events.len(), 200);
+    day.now += MINUTE;
+    // 110 m from the middle: outside of the 41 that are surely behind.
+    let left = day.is_at(0, ALONE + 110.0 / 111_195.0);
+    let inner = |event: &Event| event.geofence.id.external_id.as_str() < "052";
+    assert!(
+        left.events.len() > 40 && left.events.iter().all(inner),
+        "{:?}",
+        told([&left])
+    );
+    day.now += MINUTE;
+    assert_eq!(day.is_at(0, NOWHERE).events.len(), 200 - left.events.len());
+}
+
+#[derive(Debug, Clone)]
+enum Input {
+    CheckIn(CheckIn),
+    Passes(i64),
+    Forgets(u8),
+}
+
+fn an_input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        6 => a_check_in().prop_map(Input::CheckIn),
+        3 => (0..8 * 60i64).prop_map(Input::Passes),
+        1 => (0..2u8).prop_map(Input::Forgets),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever phones report, in whatever order, and however late timers come.
+    #[test]
+    fn a_visit_begins_is_stayed_and_ends_in_turn(inputs in prop::collection::vec(an_input(), 1..80)) {
+        let mut day = Day::with(vec![waits("ten", "PT10M"), waits("hour", "PT1H")]);
+        let mut visits: HashMap<(DeviceId, GeofenceId), Option<DurationMs>> = HashMap::new();
+        for input in inputs {
+            let events: Vec<Event> = match input {
+                Input::CheckIn(check_in) => {
+                    // Late by up to an hour, or early by what is allowed.
+                    let at = Timestamp(day.now - 60 * MINUTE + check_in.at.0 % (65 * MINUTE));
+                    day.check_in(0, |mine| *mine = CheckIn { at, ..check_in }).events
+                }
+                Input::Passes(minutes) => day.passes(minutes).into_iter().flat_map(|effects| effects.events).collect(),
+                Input::Forgets(device) => {
+                    let mut record = std::mem::take(&mut day.record);
+                    let facts = decide::end_visits(&mut record, Some(&device_id(device)), ExitReason::DeviceMoved, day.context());
+                    day.record = record;
+                    let events = facts.into_iter().filter_map(|fact| match fact {
+                        Fact::Event(event) => Some(event),
+                        _ => None,
+                    });
+                    events.collect()
+                }
+            };
+            for event in events {
+                let visit = visits.entry((event.device_id.clone(), event.geofence.id.clone())).or_default();
+                match event.kind {
+                    EventType::Entered => prop_assert!(visit.replace(DurationMs(0)).is_none(), "entered twice"),
+                    EventType::Exited => prop_assert!(visit.take().is_some(), "exited without having entered"),
+                    EventType::Dwelled => {
+                        let told = visit.replace(event.duration.unwrap_or_default());
+                        prop_assert!(told.is_some_and(|told| told < event.duration.unwrap_or_default()), "stayed twice");
+                    }
+                    EventType::Scanned => prop_assert!(visit.is_some(), "scanned a code of a place and is not there"),
+                    EventType::Crossed => prop_assert!(visit.is_none(), "crossed a place and is there"),
+                }
+            }
+            // Whoever is somewhere is looked at some time, and nobody else is.
+            let somewhere = day.record.devices.iter().any(|device| !device.whereabouts.visits.is_empty());
+            prop_assert_eq!(somewhere, day.record.wake_at.is_some());
+        }
+        for ((device, geofence), visit) in visits {
+            let whereabouts = &day.record.device(&device).expect("the device").whereabouts;
+            prop_assert_eq!(whereabouts.visits.iter().any(|found| found.geofence == geofence), visit.is_some());
+        }
+    }
+}
