@@ -22,16 +22,14 @@ fn device(name: &str) -> DeviceId {
     DeviceId::new(name).expect("an id")
 }
 
-fn stay(since: i64, evidence: Evidence) -> Option<Stay> {
-    let since = Timestamp(since);
-    Some(Stay { since, evidence })
-}
-
-fn change(place: &str, phone: &str, stay: Option<Stay>) -> PresenceChange {
+fn change(place: &str, phone: &str, stay: Option<(i64, Evidence)>) -> PresenceChange {
     PresenceChange {
         geofence: shop(place),
         device: device(phone),
-        stay,
+        stay: stay.map(|(since, evidence)| Stay {
+            since: Timestamp(since),
+            evidence,
+        }),
     }
 }
 
@@ -74,19 +72,19 @@ pub(super) async fn who_is_where_changes_with_the_record(store: Store) {
             "mia",
             0,
             vec![
-                change("a", "m1", stay(1, Evidence::Gps)),
-                change("b", "m1", stay(2, Evidence::Code)),
+                change("a", "m1", Some((1, Evidence::Gps))),
+                change("b", "m1", Some((2, Evidence::Code))),
             ],
         ),
         moving(
             "ann",
             0,
             vec![
-                change("a", "a2", stay(3, Evidence::Gps)),
-                change("a", "a1", stay(4, Evidence::Beacon)),
+                change("a", "a2", Some((3, Evidence::Gps))),
+                change("a", "a1", Some((4, Evidence::Beacon))),
             ],
         ),
-        moving("bob", 7, vec![change("a", "b1", stay(5, Evidence::Gps))]),
+        moving("bob", 7, vec![change("a", "b1", Some((5, Evidence::Gps)))]),
     ];
     let outcomes = store.hot.commit(commits).await.expect("outcomes");
     assert_eq!(outcomes[2], CommitOutcome::Conflict);
@@ -101,7 +99,7 @@ pub(super) async fn who_is_where_changes_with_the_record(store: Store) {
         moving(
             "mia",
             1,
-            vec![change("a", "m1", stay(1, Evidence::Beacon)), change("b", "m1", None)],
+            vec![change("a", "m1", Some((1, Evidence::Beacon))), change("b", "m1", None)],
         ),
         moving("ann", 1, vec![change("a", "a2", None), change("b", "a2", None)]),
     ];
