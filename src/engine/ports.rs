@@ -204,6 +204,24 @@ pub struct DeliveryRow {
     pub reason: Option<String>,
 }
 
+/// A row that was leased so often in a row, and never finished or given back, is a dead letter: whoever takes it dies.
+pub const LEASES_MAX: u32 = 10;
+
+/// A row of the outbox that was set aside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// Which.
+    pub delivery: DeliveryId,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Requests begun so far.
+    pub attempts: u32,
+    /// The row as it is kept, readable or not.
+    pub body: String,
+}
+
 /// Which deliveries to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
@@ -299,6 +317,16 @@ pub trait HotStore: Send + Sync {
         filter: DeliveryFilter,
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    /// Dead letters of the workspace, newest first, from the one after `before`.
+    async fn dead_letters(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<(Timestamp, DeliveryId)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Puts a dead letter back into the outbox, due at `at`; in doubt if a request was begun. False when it is none.
+    async fn requeue(&self, workspace: &WorkspaceId, id: DeliveryId, at: Timestamp) -> Result<bool, StoreError>;
 
     /// Takes up to `limit` records whose [`Commit::wake_at`] has come, the longest due first. They are nobody else's until
     /// `until`, when they are due again; a commit of the record ends that.

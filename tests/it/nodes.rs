@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     crash::Stage,
     harness::{Api, fix, kinds, wait_for},
+    porto::beckon,
     redis_server::{Cluster, Redis},
 };
 
@@ -239,4 +240,65 @@ fn without_redis_the_server_says_when_to_come_again_and_recovers() {
         (Some("duplicate"), vec!["entered one".to_owned()])
     );
     assert_eq!(api.call("GET", "/readyz", "", &[]).status, 200);
+}
+
+/// Damages the body of the only row of the outbox, and mends it again.
+const DAMAGE: &str = "local p = '{beckon:p0000}' local key = p .. ':d:' .. redis.call('ZRANGE', p .. ':rt', 0, 0)[1]
+    redis.call('SET', p .. ':saved', redis.call('HGET', key, 'b')) redis.call('HSET', key, 'b', 'garbage')";
+const MEND: &str = "local p = '{beckon:p0000}' local key = p .. ':d:' .. redis.call('ZRANGE', p .. ':dlq', 0, 0)[1]
+    redis.call('HSET', key, 'b', redis.call('GET', p .. ':saved'))";
+
+#[test]
+fn what_cannot_be_read_is_set_aside_and_an_operator_queues_it_anew() {
+    let redis = Redis::start();
+    let stage = stage_on(&redis.url("partitions=1"));
+    stage.write_settings("unreachable.toml", Some("https://127.0.0.1:9"));
+    let (server, api) = stage.serve_with("unreachable.toml");
+    api.put_circles("shops", &[("shop", "one", 46.5, 12.3, 100.0)]);
+    api.put_campaign("hello", "entered", "shop", &json!({"validFor": "P1D"}));
+    api.put_phone("phone", "mia1");
+    api.check_in(&fix("phone", 46.5, 12.3));
+    let id = api.get("/v1/deliveries")["items"][0]["id"].clone();
+    redis.cli(&["eval", DAMAGE, "0"]);
+    let letters = || api.get("/v1/dead-letters")["items"].clone();
+    wait_for("a dead letter", || {
+        letters().as_array().is_some_and(|all| all.len() == 1)
+    });
+    let letter = &letters()[0];
+    assert_eq!((&letter["id"], &letter["row"]), (&id, &json!("garbage")));
+    assert!(
+        letter["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("unreadable")),
+        "{letter}"
+    );
+    assert_eq!(
+        api.get("/v1/deliveries")["items"],
+        json!([]),
+        "the others are still listed"
+    );
+    let key = api.ok("POST", "/v1/keys", &json!({"role": "marketer", "name": "n"}));
+    let marketer = api.with_key(key["key"].as_str().expect("a key"));
+    assert_eq!(marketer.call("GET", "/v1/dead-letters", "", &[]).status, 403);
+    let listed = beckon(&api.base, &["dead-letters", "list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.starts_with(id.as_str().expect("an id")), "{listed}");
+
+    redis.cli(&["eval", MEND, "0"]);
+    assert_eq!(server.terminate(), Some(0));
+    let (_server, api) = stage.serve_with("node.toml");
+    let requeued = beckon(&api.base, &["dead-letters", "requeue", "--all"]);
+    assert_eq!(
+        String::from_utf8_lossy(&requeued.stdout),
+        "1 queued anew\n",
+        "{requeued:?}"
+    );
+    assert_eq!(stage.judge(&api), 1);
+    assert_eq!(api.get("/v1/dead-letters")["items"], json!([]));
+    let again = api.json(
+        "POST",
+        &format!("/v1/dead-letters/{}/requeue", id.as_str().expect("an id")),
+        &json!(null),
+    );
+    assert_eq!(again.status, 404);
 }

@@ -11,8 +11,8 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        Attempt, Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore, Leased,
-        Present, StoreError, StoredRecord,
+        Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore,
+        Leased, Present, StoreError, StoredRecord,
     },
 };
 
@@ -91,6 +91,19 @@ impl HotStore for RedisStore {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         self.list_deliveries(workspace, &filter, limit).await
+    }
+
+    async fn dead_letters(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<(Timestamp, DeliveryId)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.list_dead_letters(workspace, before, limit).await
+    }
+
+    async fn requeue(&self, workspace: &WorkspaceId, id: DeliveryId, at: Timestamp) -> Result<bool, StoreError> {
+        self.requeue_row(workspace, id, at).await
     }
 
     async fn lease_wakes(

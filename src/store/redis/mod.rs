@@ -21,6 +21,7 @@ use crate::engine::ports::StoreError;
 mod agenda;
 mod commit;
 mod control;
+mod deliveries;
 mod devices;
 mod events;
 mod facts;

@@ -11,41 +11,28 @@ use super::{
     RedisStore,
     commit::{fresh_id, to_json},
     link::Failure,
-    merge::{Page, merge, share},
     scripts::{Arguments, Lua},
 };
 use crate::{
     domain::{
         delivery::{Delivery, DeliveryState},
         event::Fact,
-        ids::{DeliveryId, SubjectId, WorkspaceId},
+        ids::{SubjectId, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{Attempt, DeliveryFilter, DeliveryRow, Finish, Leased, StoreError},
+    engine::ports::{Attempt, Finish, LEASES_MAX, Leased, StoreError},
 };
 
-/// A leased row: delivery, whose, state, attempts, body.
-type LeasedRow = (Vec<u8>, Vec<u8>, String, u32, Vec<u8>);
-/// A row as it is listed: whose, body, state, attempts, end, reason.
-type ListedRow = (
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<String>,
-    Option<u32>,
-    Option<i64>,
-    Option<String>,
-);
-/// Where a delivery stands in a list: time, id, partition.
-type Place = (i64, Vec<u8>, usize);
-
+/// A leased row: delivery, leases before this one, state, attempts, body.
+type LeasedRow = (Vec<u8>, u32, String, u32, Vec<u8>);
 /// Times that a script without an answer is sent.
 const TRIES_MAX: u32 = 3;
 
-fn read_state(name: &str) -> Result<DeliveryState, StoreError> {
+pub(super) fn read_state(name: &str) -> Result<DeliveryState, StoreError> {
     DeliveryState::from_name(name).ok_or_else(|| StoreError::Damaged(format!("delivery state `{name}`")))
 }
 
-fn read_body(body: &[u8]) -> Result<Delivery, StoreError> {
+pub(super) fn read_body(body: &[u8]) -> Result<Delivery, StoreError> {
     serde_json::from_slice(body).map_err(|error| StoreError::Damaged(error.to_string()))
 }
 
@@ -87,8 +74,12 @@ impl RedisStore {
             .lease(self, &self.scripts.lease, (now, until), limit)
             .await?;
         let mut leased = Vec::with_capacity(rows.len());
-        for (partition, (id, _, state, attempts, body)) in rows {
+        for (partition, (id, leases, state, attempts, body)) in rows {
             match read_state(&state).and_then(|state| Ok((state, read_body(&body)?))) {
+                Ok(_) if leases >= LEASES_MAX => {
+                    let reason = format!("was taken {leases} times and never finished");
+                    self.set_aside(partition, &id, attempts, now, &reason).await?;
+                }
                 Ok((state, delivery)) => leased.push(Leased {
                     delivery,
                     attempts,
@@ -96,16 +87,24 @@ impl RedisStore {
                     until,
                 }),
                 Err(error) => {
-                    tracing::error!(%error, "a row of the outbox is unreadable and was ended as failed");
-                    self.bury(partition, &id, attempts, now).await?;
+                    let reason = format!("is unreadable: {error}");
+                    self.set_aside(partition, &id, attempts, now, &reason).await?;
                 }
             }
         }
         Ok(leased)
     }
 
-    /// Ends a row that can't be read, so that it never holds up the others.
-    async fn bury(&self, partition: usize, id: &[u8], attempts: u32, now: Timestamp) -> Result<(), StoreError> {
+    /// Takes a row out of the way, so that it never holds up the others.
+    async fn set_aside(
+        &self,
+        partition: usize,
+        id: &[u8],
+        attempts: u32,
+        now: Timestamp,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        tracing::error!(reason, "a row of the outbox is a dead letter");
         let mut arguments = Arguments::default();
         arguments
             .number(self.kept.as_millis())
@@ -113,13 +112,13 @@ impl RedisStore {
             .add(id)
             .add("")
             .add("")
-            .add(DeliveryState::Failed.as_str())
+            .add(DeliveryState::DeadLetter.as_str())
             .flag(true)
             .number(attempts)
             .number(attempts)
             .number(now.0)
             .number(now.0)
-            .add("the row is unreadable")
+            .add(reason)
             .add("");
         self.run_surely::<i64>(&self.scripts.finish, partition, arguments, false)
             .await?;
@@ -218,126 +217,6 @@ impl RedisStore {
             sum += depth?;
         }
         Ok(sum)
-    }
-
-    /// One delivery. Its id does not say whose it is, so every partition is asked.
-    pub(super) async fn find_delivery(
-        &self,
-        workspace: &WorkspaceId,
-        id: DeliveryId,
-    ) -> Result<Option<DeliveryRow>, StoreError> {
-        let places: Vec<Place> = (0..self.keys.count())
-            .map(|partition| (0, id.0.as_bytes().to_vec(), partition))
-            .collect();
-        let rows = self.read_rows(workspace, &places).await?;
-        Ok(rows.into_iter().next())
-    }
-
-    /// The rows at these places that are there.
-    async fn read_rows(&self, workspace: &WorkspaceId, places: &[Place]) -> Result<Vec<DeliveryRow>, StoreError> {
-        let rows = join_all(places.iter().map(async |(_, id, partition)| {
-            let mut key = format!("{}:d:", self.keys.partition(*partition)).into_bytes();
-            key.extend_from_slice(id);
-            let mut read = cmd("HMGET");
-            read.arg(key).arg(&["w", "b", "s", "a", "e", "r"]);
-            self.link.ask::<ListedRow>(&read).await
-        }))
-        .await;
-        let prefix = format!("{workspace}\0").into_bytes();
-        let mut found = Vec::new();
-        for row in rows {
-            let (Some(whose), Some(body), Some(state), attempts, ended_at, reason) = row? else {
-                continue;
-            };
-            if whose.starts_with(&prefix) {
-                found.push(DeliveryRow {
-                    delivery: read_body(&body)?,
-                    state: read_state(&state)?,
-                    attempts: attempts.unwrap_or_default(),
-                    ended_at: ended_at.map(Timestamp),
-                    reason: reason.filter(|reason| !reason.is_empty()),
-                });
-            }
-        }
-        Ok(found)
-    }
-
-    pub(super) async fn list_deliveries(
-        &self,
-        workspace: &WorkspaceId,
-        filter: &DeliveryFilter,
-        limit: usize,
-    ) -> Result<Vec<DeliveryRow>, StoreError> {
-        let (list, partitions) = match (&filter.user, &filter.campaign) {
-            (Some(user), _) => {
-                let subject = SubjectId::User(user.clone());
-                let partition = self.keys.of_subject(workspace, &subject);
-                (
-                    format!("du:{workspace}\0{}", subject.to_key()),
-                    partition..partition + 1,
-                )
-            }
-            (None, Some(campaign)) => (format!("dc:{workspace}\0{campaign}"), 0..self.keys.count()),
-            (None, None) => (format!("dl:{workspace}"), 0..self.keys.count()),
-        };
-        let mut before = filter.before.map(|(at, id)| (at.0, id.0.as_bytes().to_vec()));
-        let mut found = Vec::new();
-        while found.len() < limit {
-            let count = share(limit, partitions.len());
-            let pages = join_all(
-                partitions
-                    .clone()
-                    .map(|partition| self.places(&list, partition, before.as_ref(), count)),
-            )
-            .await
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?;
-            let page = merge(pages, |(at, id, _)| std::cmp::Reverse((*at, id.clone())));
-            let Some(last) = page.items.last() else { break };
-            before = Some((last.0, last.1.clone()));
-            let rows = self.read_rows(workspace, &page.items).await?;
-            found.extend(rows.into_iter().filter(|row| {
-                (filter.campaign.as_ref()).is_none_or(|campaign| row.delivery.campaign == *campaign)
-                    && filter.state.is_none_or(|state| row.state == state)
-            }));
-            if !page.has_more {
-                break;
-            }
-        }
-        found.truncate(limit);
-        Ok(found)
-    }
-
-    /// A partition's next places in a list, newest first.
-    async fn places(
-        &self,
-        list: &str,
-        partition: usize,
-        before: Option<&(i64, Vec<u8>)>,
-        mut count: usize,
-    ) -> Result<Page<Place>, Failure> {
-        loop {
-            let mut range = cmd("ZRANGE");
-            range.arg(format!("{}:{list}", self.keys.partition(partition)));
-            match before {
-                Some((at, _)) => range.arg(at),
-                None => range.arg("+inf"),
-            };
-            range.arg("-inf").arg("BYSCORE").arg("REV");
-            range.arg("LIMIT").arg(0).arg(count).arg("WITHSCORES");
-            let read: Vec<(Vec<u8>, i64)> = self.link.ask(&range).await?;
-            let has_more = read.len() == count;
-            let items: Vec<Place> = read
-                .into_iter()
-                .map(|(id, at)| (at, id, partition))
-                .filter(|(at, id, _)| before.is_none_or(|before| (*at, id) < (before.0, &before.1)))
-                .collect();
-            if !items.is_empty() || !has_more {
-                return Ok(Page { items, has_more });
-            }
-            // All of them were decided in the very millisecond of the last one.
-            count *= 2;
-        }
     }
 }
 

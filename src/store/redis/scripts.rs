@@ -65,6 +65,7 @@ scripts!(
     put_edit,
     put_event,
     put_key,
+    requeue,
     reserve,
     settle,
 );

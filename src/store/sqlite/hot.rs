@@ -12,8 +12,8 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        Attempt, Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore, Leased,
-        Present, StoreError, StoredRecord,
+        Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore,
+        Leased, Present, StoreError, StoredRecord,
     },
 };
 
@@ -440,6 +440,24 @@ impl HotStore for SqliteStore {
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let workspace = workspace.clone();
         self.read(move |connection| outbox::list(connection, &workspace, &filter, limit))
+            .await
+    }
+
+    async fn dead_letters(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<(Timestamp, DeliveryId)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| outbox::dead_letters(connection, &workspace, before, limit))
+            .await
+    }
+
+    async fn requeue(&self, workspace: &WorkspaceId, id: DeliveryId, at: Timestamp) -> Result<bool, StoreError> {
+        let workspace = workspace.clone();
+        self.writer
+            .write(move |connection| outbox::requeue(connection, &workspace, id, at))
             .await
     }
 

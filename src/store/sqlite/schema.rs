@@ -39,8 +39,9 @@ CREATE TABLE delivery (
     id BLOB PRIMARY KEY,
     workspace TEXT NOT NULL, user TEXT, campaign TEXT NOT NULL, decided_at INTEGER NOT NULL,
     state TEXT NOT NULL, attempts INTEGER NOT NULL, due_at INTEGER NOT NULL, leased INTEGER NOT NULL,
-    ended_at INTEGER, reason TEXT, body TEXT NOT NULL) WITHOUT ROWID;
+    leases INTEGER NOT NULL DEFAULT 0, ended_at INTEGER, reason TEXT, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX delivery_due ON delivery (due_at) WHERE ended_at IS NULL;
+CREATE INDEX delivery_dead ON delivery (workspace, ended_at, id) WHERE state = 'dead_letter';
 CREATE INDEX delivery_list ON delivery (workspace, decided_at, id);
 CREATE INDEX delivery_user ON delivery (workspace, user, decided_at, id) WHERE user IS NOT NULL;
 CREATE TABLE outside_event (

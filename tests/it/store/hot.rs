@@ -8,7 +8,7 @@ use beckon::{
         ids::{DeviceId, Topic, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{Attempt, Commit, CommitOutcome, DeliveryFilter, Finish, Leased, Store},
+    engine::ports::{Attempt, Commit, CommitOutcome, DeliveryFilter, Finish, LEASES_MAX, Leased, Store},
 };
 
 use super::{commit, delivery, subject, workspace};
@@ -259,4 +259,68 @@ pub(super) async fn an_ended_delivery_stays_ended_and_lists_newest_first(store: 
             .expect("rows"),
         []
     );
+}
+
+pub(super) async fn a_row_that_nobody_finishes_is_set_aside_until_somebody_asks(store: Store) {
+    let mut all = commit("mia", 0, b"x");
+    all.deliveries = vec![delivery(1, 0), delivery(2, 0)];
+    store.hot.commit(vec![all]).await.expect("a commit");
+    let letters = async || store.hot.dead_letters(&workspace(), None, 10).await.expect("rows");
+    // Each time whoever took the first one dies; the other one is given back.
+    for round in 1..=i64::from(LEASES_MAX) {
+        let (now, until) = (Timestamp(round * 100), Timestamp(round * 100 + 50));
+        let rows = store.hot.lease(now, until, 10).await.expect("rows");
+        assert_eq!((rows.len(), letters().await.len()), (2, 0), "round {round}");
+        let given_back = rows.iter().find(|row| row.delivery.id == delivery(2, 0).id);
+        let given_back = Finish {
+            delivery: given_back.expect("the row").delivery.id,
+            workspace: workspace(),
+            subject: subject("mia"),
+            state: DeliveryState::Queued,
+            attempts: 0,
+            begun: 0,
+            quiet: true,
+            due_at: until,
+            at: now,
+            reason: None,
+        };
+        store.hot.finish(vec![given_back]).await.expect("given back");
+    }
+    let rows = store
+        .hot
+        .lease(Timestamp(5_000), Timestamp(6_000), 10)
+        .await
+        .expect("rows");
+    assert_eq!(rows.len(), 1, "the other one goes on");
+    let dead = letters().await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].delivery, dead[0].at), (delivery(1, 0).id, Timestamp(5_000)));
+    assert!(dead[0].reason.contains("never finished"), "{}", dead[0].reason);
+    let row = store
+        .hot
+        .delivery(&workspace(), dead[0].delivery)
+        .await
+        .expect("an answer");
+    assert_eq!(row.map(|row| row.state), Some(DeliveryState::DeadLetter));
+    assert_eq!(store.hot.outbox_depth().await.expect("a number"), 1);
+    let place = Some((dead[0].at, dead[0].delivery));
+    assert_eq!(store.hot.dead_letters(&workspace(), place, 10).await.expect("rows"), []);
+
+    let other = WorkspaceId::new("other").expect("an id");
+    let requeue = async |of: &WorkspaceId| {
+        store
+            .hot
+            .requeue(of, dead[0].delivery, Timestamp(7_000))
+            .await
+            .expect("told")
+    };
+    assert!(!requeue(&other).await, "nothing crosses workspaces");
+    assert!(requeue(&workspace()).await);
+    assert!(!requeue(&workspace()).await, "it is none any more");
+    let rows = store
+        .hot
+        .lease(Timestamp(7_000), Timestamp(8_000), 10)
+        .await
+        .expect("rows");
+    assert_eq!((rows.len(), letters().await.len()), (2, 0));
 }

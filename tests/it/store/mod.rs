@@ -106,7 +106,8 @@ on_every_store! {
         a_commit_that_lost_leaves_nothing_behind,
         a_row_is_leased_to_one_worker_and_again_when_the_lease_runs_out,
         a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_wish_back,
-        an_ended_delivery_stays_ended_and_lists_newest_first;
+        an_ended_delivery_stays_ended_and_lists_newest_first,
+        a_row_that_nobody_finishes_is_set_aside_until_somebody_asks;
     devices:
         a_device_belongs_to_who_claimed_it_last,
         of_racing_first_claims_one_wins,

@@ -8,15 +8,15 @@ for i = 2, #ARGV, 12 do
   local row = redis.call('HMGET', key, 's', 'a', 'f', 'w')
   local open = row[1] == 'queued' or row[1] == 'sending'
   if open and tonumber(row[2]) == tonumber(ARGV[i + 7]) and row[3] ~= ARGV[i] then
-    redis.call('HSET', key, 's', ARGV[i + 4], 'a', ARGV[i + 6], 'l', '', 'f', ARGV[i], 'r', ARGV[i + 10])
+    redis.call('HSET', key, 's', ARGV[i + 4], 'a', ARGV[i + 6], 'l', '', 'n', 0, 'f', ARGV[i], 'r', ARGV[i + 10])
     if ARGV[i + 5] == '1' then
       redis.call('HSET', key, 'e', ARGV[i + 9])
       redis.call('ZREM', p .. ':rt', delivery)
       if ARGV[i + 4] == 'dead_letter' then
         redis.call('ZADD', p .. ':dlq', ARGV[i + 9], delivery)
-      else
-        redis.call('PEXPIRE', key, kept_ms)
+        redis.call('ZREMRANGEBYSCORE', p .. ':dlq', '-inf', string.format('%.0f', tonumber(ARGV[i + 9]) - tonumber(kept_ms)))
       end
+      redis.call('PEXPIRE', key, kept_ms)
     else
       redis.call('ZADD', p .. ':rt', ARGV[i + 8], delivery)
     end
