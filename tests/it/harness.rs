@@ -51,7 +51,7 @@ impl TestClock {
 }
 
 /// Installs the one TLS provider, once a process.
-fn install_tls() {
+pub(crate) fn install_tls() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider()

@@ -6,7 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use beckon::{
+    app::DEFAULT_WORKSPACE,
+    domain::{
+        ids::{ExternalId, GeofenceId, Tag, WorkspaceId},
+        presence::Evidence,
+    },
+    store,
+};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use crate::{
     crash::Stage,
@@ -123,6 +132,23 @@ fn a_customer_may_speak_to_any_node() {
         );
         assert_eq!(entered[0]["events"][0]["userId"], format!("ann{round}"));
     }
+    // Who is there, by the store: the phones of those who have them now.
+    let place = GeofenceId {
+        tag: Tag::new("shop").expect("a tag"),
+        external_id: ExternalId::new("one").expect("an id"),
+    };
+    let present = Runtime::new().expect("threads").block_on(async {
+        let store = store::open(&redis.url("")).await.expect("a store");
+        let workspace = WorkspaceId::new(DEFAULT_WORKSPACE).expect("an id");
+        store.hot.present(&workspace, &place, None, 100).await.expect("a list")
+    });
+    let present = present.iter().map(|one| {
+        let user = one.subject.user().expect("a user");
+        assert_eq!(one.stay.evidence, Evidence::Gps);
+        format!("{user} {}", one.device)
+    });
+    let expected: Vec<String> = (0..5).map(|round| format!("ann{round} phone-{round}")).collect();
+    assert_eq!(present.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) struct Redis {
     folder: TempDir,
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
@@ -99,6 +99,16 @@ impl Redis {
     /// Its URL as a store, with parameters.
     pub(crate) fn url(&self, parameters: &str) -> String {
         format!("redis://127.0.0.1:{}?{parameters}", self.port)
+    }
+
+    /// A replica of this server.
+    pub(crate) fn replica(&self) -> Self {
+        let port = self.port.to_string();
+        let replica = Self::start_with(&[&DURABLE[..], &["--replicaof", "127.0.0.1", &port]].concat());
+        replica.wait_until("it has what its master has", || {
+            replica.cli(&["info", "replication"]).contains("master_link_status:up")
+        });
+        replica
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, Value,
+    Client, Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, TlsCertificates, Value,
     aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
@@ -73,6 +73,14 @@ impl Link {
     /// Connects to the nodes of `address`.
     pub(super) async fn open(address: &Address) -> Result<Self, StoreError> {
         let cant = |error: &redis::RedisError| StoreError::Unavailable(format!("can't reach Redis: {error}"));
+        let roots = address.ca_file.as_ref().map(|path| {
+            let unreadable = |error| StoreError::Unavailable(format!("can't read {}: {error}", path.display()));
+            std::fs::read(path).map_err(unreadable)
+        });
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: roots.transpose()?,
+        };
         let connection = if address.is_cluster {
             let mut builder = ClusterClientBuilder::new(address.nodes.clone())
                 .connection_timeout(CONNECT_TIMEOUT)
@@ -84,6 +92,9 @@ impl Link {
             }
             if let Some(password) = &address.password {
                 builder = builder.password(password);
+            }
+            if address.ca_file.is_some() {
+                builder = builder.certs(certificates);
             }
             let client = builder.build().map_err(|error| cant(&error))?;
             Connection::Cluster(client.get_async_connection().await.map_err(|error| cant(&error))?)
@@ -97,7 +108,13 @@ impl Link {
             if let Some(password) = &address.password {
                 settings = settings.set_password(password);
             }
-            let client = Client::open(info.set_redis_settings(settings)).map_err(|error| cant(&error))?;
+            let info = info.set_redis_settings(settings);
+            let client = if address.ca_file.is_some() {
+                Client::build_with_tls(info, certificates)
+            } else {
+                Client::open(info)
+            };
+            let client = client.map_err(|error| cant(&error))?;
             let config = ConnectionManagerConfig::new()
                 .set_connection_timeout(Some(CONNECT_TIMEOUT))
                 .set_response_timeout(Some(address.timeout))

@@ -1,6 +1,6 @@
 //! What a `redis:` URL says.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Partitions of a new installation.
 const PARTITIONS_DEFAULT: u16 = 256;
@@ -30,6 +30,8 @@ pub(super) struct Address {
     pub(super) replicas: u8,
     pub(super) allow_volatile: bool,
     pub(super) kept: Duration,
+    /// Root certificates to trust in place of the system's.
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 impl Address {
@@ -88,6 +90,7 @@ impl Address {
             replicas: 0,
             allow_volatile: false,
             kept: days(KEPT_DAYS_DEFAULT),
+            ca_file: None,
         };
         query
             .split('&')
@@ -114,11 +117,12 @@ impl Address {
             }
             "replicas" => self.replicas = number(name, value, 0, REPLICAS_MAX)?,
             "kept_days" => self.kept = days(number(name, value, 1, KEPT_DAYS_MAX)?),
+            "ca_file" => self.ca_file = decode(value)?.map(PathBuf::from),
             "allow_volatile" if matches!(value, "true" | "false") => self.allow_volatile = value == "true",
             "allow_volatile" => return Err("has an allow_volatile that is not true or false".to_owned()),
             _ => {
                 return Err(format!(
-                    "has `{name}`; known are prefix, partitions, timeout_ms, replicas, kept_days and allow_volatile"
+                    "has `{name}`; known are prefix, partitions, timeout_ms, replicas, kept_days, ca_file and allow_volatile"
                 ));
             }
         }
@@ -143,7 +147,7 @@ where
 
 /// Undoes percent-encoding; nothing for an empty text.
 fn decode(text: &str) -> Result<Option<String>, String> {
-    let wrong = || "has credentials that are not percent-encoded text".to_owned();
+    let wrong = || "has something that is not percent-encoded text".to_owned();
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.bytes());
     while let Some(byte) = rest.next() {
         if byte != b'%' {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use beckon::{
     domain::{
         event::Fact,
-        ids::{CauseId, DeviceId, SubjectId, Topic, WorkspaceId},
+        ids::{CauseId, DeviceId, ExternalId, GeofenceId, SubjectId, Tag, Topic, WorkspaceId},
+        presence::Evidence,
         time::Timestamp,
     },
-    engine::ports::{Commit, CommitOutcome, DeliveryFilter, Store},
+    engine::ports::{Commit, CommitOutcome, DeliveryFilter, PresenceChange, Stay, Store},
     store,
 };
 use proptest::{
@@ -43,6 +44,8 @@ struct Doing {
     follow: Option<usize>,
     unfollow: Option<usize>,
     wake_at: Option<u16>,
+    /// A device comes into a place, or leaves it.
+    moves: Option<(usize, usize, Option<u16>)>,
 }
 
 fn some_of(count: usize) -> impl Strategy<Value = Option<usize>> {
@@ -59,7 +62,13 @@ fn doing() -> impl Strategy<Value = Doing> {
     );
     let rows = (vec(any::<u8>(), 0..3), vec(any::<u8>(), 0..3));
     let devices = (some_of(DEVICES), some_of(DEVICES), some_of(DEVICES));
-    let rest = (some_of(TOPICS), some_of(TOPICS), proptest::option::of(any::<u16>()));
+    let moves = proptest::option::of((0..DEVICES, 0..TOPICS, proptest::option::of(any::<u16>())));
+    let rest = (
+        some_of(TOPICS),
+        some_of(TOPICS),
+        proptest::option::of(any::<u16>()),
+        moves,
+    );
     (record, rows, devices, rest).prop_map(|(record, rows, devices, rest)| Doing {
         customer: record.0,
         is_stale: record.1,
@@ -77,6 +86,7 @@ fn doing() -> impl Strategy<Value = Doing> {
         follow: rest.0,
         unfollow: rest.1.filter(|topic| Some(*topic) != rest.0),
         wake_at: rest.2,
+        moves: rest.3,
     })
 }
 
@@ -90,6 +100,24 @@ fn device(number: usize) -> DeviceId {
 
 fn topic(number: usize) -> Topic {
     Topic::new(format!("topic-{number}")).expect("a topic")
+}
+
+fn place(number: usize) -> GeofenceId {
+    GeofenceId {
+        tag: Tag::new("t").expect("a tag"),
+        external_id: ExternalId::new(format!("{number}")).expect("an id"),
+    }
+}
+
+fn to_change((who, at, since): (usize, usize, Option<u16>)) -> PresenceChange {
+    PresenceChange {
+        geofence: place(at),
+        device: device(who),
+        stay: since.map(|since| Stay {
+            since: Timestamp(i64::from(since)),
+            evidence: if since % 2 == 0 { Evidence::Code } else { Evidence::Gps },
+        }),
+    }
 }
 
 fn told(number: u8) -> (Option<CauseId>, Fact) {
@@ -131,7 +159,7 @@ fn to_commit(doing: &Doing, workspace: &WorkspaceId, versions: &[u64; CUSTOMERS]
         unfollows: doing.unfollow.map(topic).into_iter().collect(),
         erase: doing.erases,
         wake_at: doing.wake_at.map(|at| Timestamp(i64::from(at))),
-        presence: Vec::new(),
+        presence: doing.moves.into_iter().map(to_change).collect(),
     }
 }
 
@@ -152,6 +180,8 @@ async fn picture(store: &Store, workspace: &WorkspaceId) -> Vec<String> {
         seen.push(format!("{:?}", followers.expect("followers")));
         let count = store.hot.count_followers(workspace, &topic(number)).await;
         seen.push(format!("{}", count.expect("a number")));
+        let present = store.hot.present(workspace, &place(number), None, 100).await;
+        seen.push(format!("{:?}", present.expect("a list")));
     }
     let rows = store.hot.deliveries(workspace, DeliveryFilter::default(), 1000).await;
     seen.extend(rows.expect("rows").into_iter().map(|row| format!("{row:?}")));

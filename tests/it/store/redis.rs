@@ -9,14 +9,17 @@ use beckon::{
         ids::{DeviceId, Topic},
         time::Timestamp,
     },
-    engine::ports::{Commit, CommitOutcome, Store, StoreError},
+    engine::ports::{Attempt, Commit, CommitOutcome, Leased, Store, StoreError},
     store,
 };
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
 use super::{commit, delivery, subject, workspace};
-use crate::redis_server::{Cluster, Redis};
+use crate::{
+    harness::install_tls,
+    redis_server::{Cluster, Redis, free_port},
+};
 
 fn phone() -> DeviceId {
     DeviceId::new("phone").expect("an id")
@@ -366,4 +369,62 @@ fn a_dead_master_holds_up_only_its_own_customers() {
             assert!((1..=2).contains(&version), "{subject:?} has version {version}");
         }
     });
+}
+
+#[test]
+fn no_attempt_is_begun_that_the_replicas_do_not_know_of() {
+    let redis = Redis::start();
+    let replica = redis.replica();
+    block_on(async {
+        let store = open(&redis.url("partitions=4&replicas=1&timeout_ms=300")).await;
+        let mut work = commit("mia", 0, b"x");
+        work.deliveries = vec![delivery(1, 0), delivery(2, 0)];
+        store.hot.commit(vec![work]).await.expect("an outcome");
+        let rows = store.hot.lease(Timestamp(10), Timestamp(1_000), 5).await.expect("rows");
+        let begin = async |row: &Leased| {
+            let attempt = Attempt {
+                delivery: row.delivery.id,
+                workspace: workspace(),
+                subject: subject("mia"),
+                number: 1,
+                leased_until: row.until,
+            };
+            store.hot.begin_attempts(vec![attempt]).await
+        };
+        assert_eq!(begin(&rows[0]).await.expect("an answer"), [true]);
+        replica.signal("-STOP");
+        let refused = begin(&rows[1]).await;
+        replica.signal("-CONT");
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    });
+}
+
+#[test]
+fn redis_is_reached_by_tls_with_a_root_of_ones_own() {
+    let files = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| files.path().join(name).to_str().expect("a path").to_owned();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(path("cert.pem"), made.cert.pem()).expect("written");
+    std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).expect("written");
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    let options = [
+        "--tls-auth-clients",
+        "no",
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+    ];
+    let redis = Redis::start_with(&options);
+    let port = free_port().to_string();
+    redis.cli(&["config", "set", "appendonly", "yes"]);
+    redis.cli(&["config", "set", "tls-port", &port]);
+    install_tls();
+    block_on(async {
+        let store = open(&format!("rediss://localhost:{port}?partitions=4&ca_file={certificate}")).await;
+        store.hot.commit(vec![with_fact("mia", 0)]).await.expect("an outcome");
+        assert_eq!(version(&store, "mia").await, 1);
+    });
+    let unknown_root = refusal(&format!("rediss://localhost:{port}?partitions=4"));
+    assert!(unknown_root.contains("can't reach Redis"), "{unknown_root}");
 }
