@@ -401,7 +401,8 @@ mod tests {
 
     #[test]
     fn the_defaults_are_complete_and_unknown_keys_fail() {
-        Config::load(None).expect("the defaults alone are a configuration");
+        let defaults = Config::load(None).expect("the defaults alone are a configuration");
+        assert_eq!(defaults.presence_rules(), PresenceRules::DEFAULT);
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("beckon.toml");
         std::fs::write(&file, "[http]\nlissten = \"127.0.0.1:1\"\n").expect("written");
@@ -410,5 +411,8 @@ mod tests {
         std::fs::write(&file, "[dispatch]\nlease = \"PT5S\"\n").expect("written");
         let error = Config::load(Some(&file)).expect_err("refused").to_string();
         assert!(error.starts_with("dispatch.lease: must be at least twice"), "{error}");
+        std::fs::write(&file, "[presence]\nenter_at = 0.4\n").expect("written");
+        let error = Config::load(Some(&file)).expect_err("refused").to_string();
+        assert!(error.starts_with("presence.enter_at"), "{error}");
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Commute {
     /// Start this `beckon`, with a gateway and a store of its own, and stop it at the end
     #[arg(long, value_name = "BECKON", conflicts_with_all = ["server", "gateway"])]
     spawn: Option<PathBuf>,
-    /// A running server
+    /// A running server; its `presence.speed_max_km_per_h` must let phones jump 30 km between two check-ins
     #[arg(long, value_name = "URL", requires = "key")]
     server: Option<String>,
     /// Its admin key

@@ -20,6 +20,8 @@ impl Process {
         let mut child = Command::new(program)
             .args(arguments)
             .env("BECKON_ADMIN_KEY", key)
+            // The phones of the load jump between street and shop, and are to be believed.
+            .env("BECKON__PRESENCE__SPEED_MAX_KM_PER_H", "1000000000")
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("can't start {}", program.display()))?;

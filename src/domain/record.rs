@@ -83,13 +83,21 @@ impl Record {
             *known = device;
             return None;
         }
+        let forgotten = self.makes_room_for(&device.id);
+        if let Some(forgotten) = &forgotten {
+            self.remove_device(forgotten);
+        }
         self.devices.push(device);
-        if self.devices.len() <= DEVICES_MAX {
+        forgotten
+    }
+
+    /// The device that is forgotten when this one is put.
+    pub fn makes_room_for(&self, id: &DeviceId) -> Option<DeviceId> {
+        if self.devices.len() < DEVICES_MAX || self.device(id).is_some() {
             return None;
         }
-        let newest = self.devices.len() - 1;
-        let oldest = (0..newest).min_by_key(|&index| self.devices[index].seen_at)?;
-        Some(self.devices.remove(oldest).id)
+        let oldest = self.devices.iter().min_by_key(|device| device.seen_at)?;
+        Some(oldest.id.clone())
     }
 
     /// Takes a device out.
@@ -151,13 +159,11 @@ impl Record {
             .filter(move |visit| visit.geofence == *geofence)
     }
 
-    /// A device has left a geofence of which this stay was told: what others have told there goes on from it, since the
-    /// customer's visit does.
-    pub fn hand_on_stay(&mut self, geofence: &GeofenceId, told: DurationMs) {
-        let visits = self
-            .devices
-            .iter_mut()
-            .flat_map(|device| &mut device.whereabouts.visits);
+    /// A device has left a geofence of which this stay was told: what its others tell there goes on from it, since the
+    /// customer's visit does. The device itself may have come in again by now.
+    pub fn hand_on_stay(&mut self, geofence: &GeofenceId, device: &DeviceId, told: DurationMs) {
+        let others = self.devices.iter_mut().filter(|other| other.id != *device);
+        let visits = others.flat_map(|other| &mut other.whereabouts.visits);
         for visit in visits.filter(|visit| visit.geofence == *geofence) {
             visit.dwelled = visit.dwelled.max(told);
         }

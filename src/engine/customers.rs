@@ -117,8 +117,13 @@ impl Engine {
                 renewed.locale.clone_from(&update.locale);
                 renewed.time_zone.clone_from(&update.time_zone);
                 renewed.seen_at = now;
+                let mut facts = Vec::new();
+                if let Some(oldest) = record.makes_room_for(device) {
+                    let ended = decide::end_visits(record, Some(&oldest), ExitReason::DeviceMoved, context);
+                    facts.extend(ended.into_iter().map(|fact| (None, fact)));
+                }
                 let forgotten = record.put_device(renewed);
-                let facts = take_consent(record, update.consent, context);
+                facts.extend(take_consent(record, update.consent, context));
                 decide::schedule(record, context);
                 Change {
                     facts,

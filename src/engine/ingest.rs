@@ -279,6 +279,10 @@ fn step_one(
         );
         all.push(effects);
     }
+    if !claims.is_empty() && all.iter().all(|effects| effects.status == Status::ClockAhead) {
+        // A stranger of whom nothing was taken stays one.
+        return Change::new((record.clone(), all), Write::Nothing);
+    }
     Change {
         output: (record.clone(), all),
         write,

@@ -180,17 +180,23 @@ async fn post(
     let mut answers = answers.into_iter();
     let outcomes: Vec<Result<Answer, (Option<String>, Problem)>> = items
         .into_iter()
-        .map(|item| {
+        .enumerate()
+        .map(|(index, item)| {
             let check_in = item.inspect_err(|_| app.engine.metrics.check_in(CheckInLabel::Rejected))?;
-            let id = check_in.id.as_str().to_owned();
-            match answers.next().flatten() {
-                Some(answer) if answer.status == Status::ClockAhead => Err((Some(id), door.clock_ahead(answer.at))),
-                Some(answer) => Ok(answer),
+            let problem = match answers.next().flatten() {
+                Some(answer) if answer.status == Status::ClockAhead => door.clock_ahead(answer.at),
+                Some(answer) => return Ok(answer),
                 None => {
                     let detail = format!("device `{}` is not registered", check_in.device);
-                    Err((Some(id), Problem::field(Code::DeviceUnknown, "/deviceId", detail)))
+                    Problem::field(Code::DeviceUnknown, "/deviceId", detail)
                 }
-            }
+            };
+            let problem = if single || lines {
+                problem
+            } else {
+                problem.within(&format!("/{index}"), None)
+            };
+            Err((Some(check_in.id.as_str().to_owned()), problem))
         })
         .collect();
     if let (true, Some(Err((_, problem)))) = (single, outcomes.first()) {

@@ -160,6 +160,14 @@ fn one_bad_item_does_not_take_the_others_with_it() {
 fn keys_open_what_they_may() {
     let world = World::start();
     let check_in = fix("stranger", 46.5, 12.3);
+    let mut ahead = check_in.clone();
+    ahead["at"] = json!(SystemClock.now().plus(DurationMs::from_secs(400)));
+    expect(
+        &world.api.json("POST", "/v1/check-ins", &ahead),
+        400,
+        "time_in_future",
+        "/at",
+    );
     expect(
         &world.api.with_key("").json("POST", "/v1/check-ins", &check_in),
         401,

@@ -386,3 +386,45 @@ fn a_kill_during_an_upload_leaves_the_old_version_or_the_new_one() {
         server.kill();
     }
 }
+
+#[test]
+fn stays_come_due_though_the_server_is_killed() {
+    let stage = Stage::set();
+    let config = fs::read_to_string(stage.path("gateway/beckon.toml")).expect("settings");
+    // Few at a time, so that a kill falls between two of them.
+    let config = format!("{config}\n[timers]\nbatch_max = 3\nlease = \"PT1S\"\n");
+    fs::write(stage.path("small-batches.toml"), config).expect("settings");
+    let (mut server, mut api) = stage.serve_with("small-batches.toml");
+    api.put_circles("shops", &[("shop", "one", 46.5, 12.3, 100.0)]);
+    let trigger = json!({"on": "dwelled", "geofences": {"tag": "shop"}, "after": "PT2S"});
+    api.put_campaign("stay", "entered", "shop", &json!({"trigger": trigger}));
+    let users: BTreeSet<String> = (0..60).map(|number| format!("user-{number}")).collect();
+    for user in &users {
+        api.put_phone(&format!("{user}-phone"), user);
+    }
+    let check_ins: Vec<Value> = users
+        .iter()
+        .map(|user| fix(&format!("{user}-phone"), 46.5, 12.3))
+        .collect();
+    api.check_in(&json!(check_ins));
+    let stayed = |api: &Api| -> Vec<String> {
+        let list = api.get("/v1/deliveries?limit=1000");
+        let items = list["items"].as_array().expect("items").iter();
+        items
+            .filter_map(|item| item["userId"].as_str().map(str::to_owned))
+            .collect()
+    };
+    for at_least in [0, 5, 20, 40] {
+        wait_for("some stays", || stayed(&api).len() >= at_least);
+        server.kill();
+        (server, api) = stage.serve_with("small-batches.toml");
+    }
+    wait_for("every stay", || stayed(&api).len() >= users.len());
+    wait_for("every push", || api.get("/v1/status")["outbox"] == 0);
+    let stayed = stayed(&api);
+    assert_eq!(
+        (stayed.len(), stayed.into_iter().collect::<BTreeSet<_>>()),
+        (users.len(), users)
+    );
+    assert_eq!(server.terminate(), Some(0));
+}

@@ -40,6 +40,15 @@ fn a_single_geofence_is_put_read_changed_and_removed_at_once() {
     }
     assert_eq!(api.json("PUT", &path, &read).status, 200);
     assert_eq!(api.get(&path), read);
+    // What is exported imports back as it was.
+    let exported = api.call("GET", "/v1/geofence-sets/singles.geojson", "", &[]).body;
+    let imported = api.ok("PUT", "/v1/geofence-sets/singles", &exported);
+    assert_eq!(
+        (&imported["unchanged"], &imported["accepted"]),
+        (&json!(1), &json!(1)),
+        "{imported}"
+    );
+    assert_eq!(api.get(&path), read);
     let feature = json!({
         "type": "Feature", "properties": {"enabled": false},
         "geometry": {"type": "Polygon", "coordinates": [[[8.4, 47.4], [8.6, 47.4], [8.6, 47.6], [8.4, 47.4]]]},

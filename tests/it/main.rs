@@ -14,6 +14,7 @@ mod dispatch;
 mod geofence_sets;
 mod geofences;
 mod harness;
+mod mall;
 mod nodes;
 mod porto;
 mod presence;

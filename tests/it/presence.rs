@@ -225,6 +225,7 @@ fn an_anonymous_customer_who_logs_in_brings_the_visit_and_what_was_sent() {
     let mut registration = json!({"platform": "ios", "app": "app.beckon.test", "pushToken": token});
     world.api.ok("PUT", "/v1/devices/phone", &registration);
     assert_eq!(comes(&world, "phone"), ["entered one"]);
+    world.wait_until_sent();
     world.clock.advance(minutes(5));
     registration["userId"] = json!("anna");
     world.api.ok("PUT", "/v1/devices/phone", &registration);

@@ -107,6 +107,15 @@ fn shape(fence: &Value) -> Shape {
         let center = Position::new(center[0], center[1]).expect("a position");
         return Shape::circle(center, fence["radius_m"].as_f64().expect("a radius")).expect("a circle");
     }
+    if let Some(corners) = fence.get("polygon_latlon").and_then(Value::as_array) {
+        let corner = |corner: &Value| {
+            let corner = numbers(corner);
+            [corner[1], corner[0]]
+        };
+        let mut ring: Vec<[f64; 2]> = corners.iter().map(corner).collect();
+        ring.push(ring[0]);
+        return Shape::polygon(vec![ring]).expect("a polygon");
+    }
     let [south, west, north, east] = match (fence.get("bbox_latlon"), fence.get("bbox_lonlat")) {
         (Some(corners), _) => <[f64; 4]>::try_from(numbers(corners)).expect("four"),
         (_, Some(corners)) => {
@@ -235,4 +244,26 @@ fn sequences_of_peers_come_out_as_they_have_them() {
             assert_eq!(found, expected, "{id}, fix {number}");
         }
     }
+}
+
+#[test]
+fn segments_of_peers_cross_where_they_have_them() {
+    let Some(data) = real_data("segments") else { return };
+    let oracle = fs::read(data.join("peers/fence-oracle.json")).expect("the oracle");
+    let oracle: Value = serde_json::from_slice(&oracle).expect("JSON");
+    let mut cases = 0;
+    for item in oracle["segment_crosses_fence"].as_array().expect("items") {
+        // A line without width is no place here.
+        if item["fence"].get("linestring_latlon").is_some() {
+            continue;
+        }
+        let fences = [("fence".to_owned(), shape(&item["fence"]))];
+        for case in item["cases"].as_array().expect("cases") {
+            let told = follow(&fences, &json!([case["from_latlon"], case["to_latlon"]]));
+            let crossed = told[1].contains("cross:fence");
+            assert_eq!(json!(crossed), case["crosses"], "{} {case}", item["id"]);
+            cases += 1;
+        }
+    }
+    assert!(cases >= 4, "{cases}");
 }

@@ -181,6 +181,7 @@ pub fn end_visits(
     context: Context<'_>,
 ) -> Vec<Fact> {
     let mut facts = Vec::new();
+    let mut ended = Vec::new();
     for found in &mut record.devices {
         if device.is_some_and(|device| *device != found.id) {
             continue;
@@ -188,7 +189,11 @@ pub fn end_visits(
         let now = found.clock(context.now);
         for transition in found.whereabouts.end(now, reason) {
             facts.push(Fact::Event(Happened::of(&transition, found, None, context).event));
+            ended.push((transition, found.id.clone()));
         }
+    }
+    for (transition, device) in ended {
+        record.hand_on_stay(&transition.geofence, &device, transition.dwelled);
     }
     schedule(record, context);
     facts
@@ -237,7 +242,11 @@ pub fn schedule(record: &mut Record, context: Context<'_>) {
         let due = device.whereabouts.next_due(places, lengths, context.rules)?;
         Some(device.server_time(due))
     });
-    record.wake_at = due.min();
+    record.wake_at = match (record.wake_at, due.min()) {
+        // To be woken too early costs one look now and then; to change the wish with every check-in costs each of them.
+        (Some(wish), Some(due)) if wish > context.now && wish <= due => Some(wish),
+        (_, due) => due,
+    };
 }
 
 /// Something that has happened, before the campaigns are asked.
@@ -333,7 +342,7 @@ fn tell(record: &mut Record, happened: Vec<Happened>, context: Context<'_>, effe
     } in happened
     {
         if event.kind == EventType::Exited {
-            record.hand_on_stay(&event.geofence.id, told);
+            record.hand_on_stay(&event.geofence.id, &event.device_id, told);
         }
         effects.facts.push(Fact::Event(event.clone()));
         if let Some(kind) = kind {

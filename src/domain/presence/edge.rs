@@ -27,6 +27,9 @@ const SIGMA_MIN_M: f64 = 0.001;
 const COARSE_ACCURACY_M: f64 = 200.0;
 /// So fast somebody may have gone away from the estimate, in metres a second. Faster ones are noticed by the jump.
 const DRIFT_M_PER_S: f64 = 0.7;
+/// Between fixes that follow each other so soon the device is not taken to have gone farther than one of them can tell:
+/// the next one comes before anything is missed. A lone fix is believed at once.
+const SOON_S: f64 = 20.0;
 /// A fix that is so many deviations from where it was expected is no noise: the device has moved there.
 const JUMP_SIGMAS: f64 = 5.0;
 /// Who has left comes back when the estimate is so sure (99.9 %) ...
@@ -112,8 +115,10 @@ impl Estimate {
     /// Takes one more fix in.
     pub(super) fn update(&mut self, reading: Reading) {
         let seconds = reading.at.since(self.at).0 as f64 / 1000.0;
-        let expected = f64::from(self.variance_m2) + (DRIFT_M_PER_S * seconds).powi(2);
         let variance = reading.sigma_m * reading.sigma_m;
+        let drift = (DRIFT_M_PER_S * seconds).powi(2);
+        let drift = if seconds <= SOON_S { drift.min(variance) } else { drift };
+        let expected = f64::from(self.variance_m2) + drift;
         let surprise = reading.inside_m - f64::from(self.inside_m);
         if surprise * surprise > JUMP_SIGMAS * JUMP_SIGMAS * (expected + variance) {
             *self = Self::first(reading);

@@ -2,12 +2,12 @@
 //!
 //! One state a device and geofence over positions, beacons and codes. A visit lasts while any evidence holds:
 //!
-//! - a **position** until the latest fixes say surely enough that the device is outside ([`edge`]),
+//! - a **position** until the latest fixes say surely enough that the device is outside (`edge`),
 //! - a **beacon** until it was not heard for [`PresenceRules::beacon_holds`], or a list says that there is none,
 //! - a **code** for [`PresenceRules::code_holds`], or until a position ends it.
 //!
-//! What a check-in says is weighed in [`observing`]; what time alone brings about is in [`passing`]; which fixes are believed,
-//! in [`fixes`].
+//! What a check-in says is weighed in `observing`; what time alone brings about is in `passing`; which fixes are believed,
+//! in `fixes`.
 
 use serde::{Deserialize, Serialize};
 

@@ -176,6 +176,17 @@ fn a_timer_and_a_check_in_that_find_the_same_stay_give_it_the_same_name() {
 }
 
 #[test]
+fn who_was_silent_and_is_there_again_stays_anew() {
+    let mut day = Day::with(vec![waits("ten", "PT10M")]);
+    day.is_at(0, ALONE);
+    assert_eq!(campaigns_of(&day.passes(11)), ["ten"]);
+    // No timer has come before the phone is heard again: the old visit ends and the new one begins in one step.
+    day.now += 7 * 60 * MINUTE;
+    assert_eq!(told([&day.is_at(0, ALONE)]), ["exited 2", "entered 2"]);
+    assert_eq!(campaigns_of(&day.passes(11)), ["ten"]);
+}
+
+#[test]
 fn a_stay_that_is_found_too_late_is_told_and_not_pushed() {
     let mut day = Day::with(vec![waits("ten", "PT10M")]);
     day.is_at(0, ALONE);
@@ -272,6 +283,26 @@ fn a_clock_that_is_ahead_moves_nothing_and_is_told_once() {
         (&after.whereabouts, after.last_at),
         (&before.whereabouts, before.last_at)
     );
+}
+
+#[test]
+fn a_position_that_nobody_can_have_reached_is_a_fact() {
+    let mut day = Day::with(Vec::new());
+    day.is_at(0, ALONE);
+    day.now += MINUTE;
+    let effects = day.is_at(0, ALONE + 1.0);
+    assert_eq!(
+        (effects.status, effects.doubt),
+        (Status::Processed, Some(Doubt::ImpossibleSpeed))
+    );
+    assert_eq!(told([&effects]), Vec::<String>::new());
+    assert!(matches!(
+        effects.facts.as_slice(),
+        [Fact::Doubted {
+            doubt: Doubt::ImpossibleSpeed,
+            ..
+        }]
+    ));
 }
 
 #[test]
@@ -388,5 +419,31 @@ proptest! {
             let whereabouts = &day.record.device(&device).expect("the device").whereabouts;
             prop_assert_eq!(whereabouts.visits.iter().any(|found| found.geofence == geofence), visit.is_some());
         }
+    }
+
+    /// Whether timers come at once, or never and only check-ins let time pass: what happens has the same names and times.
+    #[test]
+    fn it_does_not_matter_who_notices_first(inputs in prop::collection::vec((0..400i64, a_check_in()), 1..40)) {
+        let follow = |with_timers: bool| {
+            let mut day = Day::with(vec![waits("ten", "PT10M"), waits("hour", "PT1H")]);
+            let mut events: Vec<Event> = Vec::new();
+            for (minutes, check_in) in &inputs {
+                if with_timers {
+                    events.extend(day.passes(*minutes).into_iter().flat_map(|effects| effects.events));
+                } else {
+                    day.now += minutes * MINUTE;
+                }
+                // Nothing comes due in the very millisecond of a check-in.
+                day.now += 7;
+                events.extend(day.check_in(0, |mine| {
+                    let (id, at) = (mine.id.clone(), mine.at);
+                    *mine = CheckIn { id, at, device: device_id(0), ..check_in.clone() };
+                }).events);
+            }
+            events.extend(day.passes(24 * 60).into_iter().flat_map(|effects| effects.events));
+            events.sort_by_key(|event| (event.at, event.id.0));
+            events
+        };
+        prop_assert_eq!(follow(true), follow(false));
     }
 }

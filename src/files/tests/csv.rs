@@ -2,7 +2,10 @@ use insta::{assert_json_snapshot, assert_snapshot};
 
 use super::{ReadFile, findings, ids, options, read, read_text, with_radius};
 use crate::{
-    domain::{geofence::Geofence, ids::Tag},
+    domain::{
+        geofence::{Geofence, PresenceOptions},
+        ids::Tag,
+    },
     files::{FileError, Format, Limits, ReadOptions},
     geo::Shape,
 };
@@ -374,4 +377,41 @@ fn a_quote_that_is_never_closed_does_not_take_the_file_into_memory() {
     assert_snapshot!(error, @"line 4: the row that begins here is longer than 1000 bytes; a double quote seems not to be closed");
     let binary = read(b"id,lat,lon\n\x01\0\x02", Format::Csv, &options).unwrap_err();
     assert_snapshot!(binary, @"line 2: the byte 0x00 is in no text; is this another kind of file? Save it as UTF-8");
+}
+
+#[test]
+fn how_presence_is_told_may_be_said_for_each_place() {
+    let text = "id,lat,lon,enter_at,Exit At,exitAfterFixes,rssi_min,crossed,beacons\n\
+        1,1,2,0.75,0.95,3,-80,yes,\"[{\"\"type\"\": \"\"ibeacon\"\", \"\"uuid\"\": \"\"f7826da6-4fa2-4e98-8024-bc5b71e0893e\"\"}]\"\n\
+        2,1,3,,,,,,\n\
+        3,1,4,0.4,,,,,\n\
+        4,1,5,,1,,,,\n\
+        5,1,6,,,2.5,,,\n\
+        6,1,7,,,,5,,\n\
+        7,1,8,,,,,perhaps,\n";
+    let reading = csv(text, &with_radius(100.0));
+    let own = PresenceOptions {
+        enter_at: Some(0.75),
+        exit_at: Some(0.95),
+        exit_after_fixes: Some(3),
+        beacon_rssi_min_dbm: Some(-80),
+        crossed: Some(true),
+    };
+    let told: Vec<_> = reading
+        .geofences
+        .iter()
+        .map(|fence| fence.presence.as_deref())
+        .collect();
+    assert_eq!(told, [Some(&own), None]);
+    assert_snapshot!(findings(&reading), @r"
+    line 4: error presence_invalid: this is no such probability: `0.4` — write a number from 0.5 to 0.999, such as 0.9
+    line 5: error presence_invalid: this is no such probability: `1` — write a number from 0.5 to 0.999, such as 0.9
+    line 6: error presence_invalid: this is no number of fixes: `2.5` — write a whole number from 1 to 255
+    line 7: error presence_invalid: this is no strength of a signal: `5` — write dBm from -127 to 0, such as -80
+    line 8: error presence_invalid: `crossed` is neither true nor false: `perhaps` — write true or false, or leave it out
+    ");
+    assert_eq!(
+        reading.geofences[0].beacons[0].to_string(),
+        "f7826da6-4fa2-4e98-8024-bc5b71e0893e"
+    );
 }

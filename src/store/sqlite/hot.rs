@@ -131,19 +131,25 @@ impl Prepared {
                      VALUES (?, ?, 1, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
                 )?
                 .execute(params![workspace, self.subject, schema, bytes, wake_at])?,
-            (Some((schema, bytes)), _) => connection
-                .prepare_cached(
-                    "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4, wake_at = ?6, wake_leased = 0
-                     WHERE workspace = ?1 AND subject = ?2 AND version = ?5",
-                )?
-                .execute(params![
-                    workspace,
-                    self.subject,
-                    schema,
-                    bytes,
-                    expected as i64,
-                    wake_at
-                ])?,
+            (Some((schema, bytes)), _) => {
+                let values = params![workspace, self.subject, schema, bytes, expected as i64, wake_at];
+                // Most commits leave the wish as it is: the index over it isn't touched then.
+                let kept = connection
+                    .prepare_cached(
+                        "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4
+                         WHERE workspace = ?1 AND subject = ?2 AND version = ?5 AND wake_at IS ?6 AND wake_leased = 0",
+                    )?
+                    .execute(values)?;
+                if kept == 1 {
+                    return Ok(Some(expected + 1));
+                }
+                connection
+                    .prepare_cached(
+                        "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4, wake_at = ?6, wake_leased = 0
+                         WHERE workspace = ?1 AND subject = ?2 AND version = ?5",
+                    )?
+                    .execute(values)?
+            }
             (None, _) => connection
                 .prepare_cached("DELETE FROM record WHERE workspace = ? AND subject = ? AND version = ?")?
                 .execute(params![workspace, self.subject, expected as i64])?,

@@ -184,7 +184,12 @@ pub(super) async fn a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_
         wakes(1_499, 9_000, 10).await.is_empty(),
         "a commit that lost wishes nothing"
     );
-    let mut gone = wish("mia", 2, Some(1));
+    // Also one that wishes the same as before ends a lease.
+    assert_eq!(wakes(1_500, 2_500, 10).await, [subject("mia")]);
+    let same = wish("mia", 2, Some(1_500));
+    store.hot.commit(vec![same]).await.expect("a commit");
+    assert_eq!(wakes(1_500, 2_500, 10).await, [subject("mia")]);
+    let mut gone = wish("mia", 3, Some(1));
     gone.record = None;
     store.hot.commit(vec![gone]).await.expect("a commit");
     assert_eq!(store.hot.next_wake().await.expect("an answer"), None);

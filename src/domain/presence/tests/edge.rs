@@ -3,16 +3,20 @@
 use super::*;
 use crate::domain::geofence::PresenceOptions;
 
-/// How often a phone comes into and goes out of a circle of 50 m while it stands so many metres beyond its edge for an
-/// hour, located once a second with noise of that deviation, which it reports honestly. `alike`: how much the error of a
+/// How often a phone comes into and goes out of a circle of 50 m while it stands so many metres beyond its edge, located
+/// 3,600 times, once a second, with noise of that deviation, which it reports honestly. `alike`: how much the error of a
 /// fix is that of the one before.
 fn stands(beyond_m: f64, sigma_m: f64, alike: f64, seed: u64) -> (usize, usize) {
+    stands_for(3600, 1, beyond_m, sigma_m, alike, seed)
+}
+
+fn stands_for(fixes: u32, every_s: u32, beyond_m: f64, sigma_m: f64, alike: f64, seed: u64) -> (usize, usize) {
     let mut phone = Phone::among([circle("one", 0.0, 0.0, 50.0)]);
     let mut random = Random(seed);
     let (mut north, mut east) = (0.0, 0.0);
     let (mut entered, mut exited) = (0, 0);
     let fresh = (1.0 - alike * alike).sqrt();
-    for second in 0..3600 {
+    for second in (0..fixes).map(|number| number * every_s) {
         north = alike * north + fresh * sigma_m * random.normal();
         east = alike * east + fresh * sigma_m * random.normal();
         for told in phone.is_at(f64::from(second), fix(50.0 + beyond_m + north, east, 1.51 * sigma_m)) {
@@ -52,6 +56,30 @@ fn nor_does_it_when_its_errors_last_for_many_seconds() {
             assert!(entered <= 1, "{entered} at sigma {sigma_m} m, seed {seed}");
         }
     }
+}
+
+#[test]
+fn nor_when_it_is_located_less_often() {
+    // Once a minute each fix has to be believed by itself: then it is seldom, not never.
+    for (every_s, most) in [(5, 1), (15, 1), (60, 2)] {
+        for sigma_m in [5.0, 20.0, 50.0] {
+            for seed in 0..4 {
+                let (entered, _) = stands_for(7200 / every_s, every_s, 0.0, sigma_m, 0.0, seed);
+                assert!(
+                    entered <= most,
+                    "{entered} in two hours, every {every_s} s, sigma {sigma_m} m, seed {seed}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lone_fix_outside_after_long_is_believed() {
+    let mut phone = Phone::among([circle("one", 0.0, 0.0, 100.0)]);
+    phone.is_at(0.0, fix(0.0, 0.0, 30.0));
+    // As phones report when they have left a region that they monitor: 80 m beyond the edge, 97 %.
+    assert_eq!(phone.is_at(1200.0, fix(180.0, 0.0, 65.0)), ["exited one"]);
 }
 
 #[test]
