@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::engine::ports::StoreError;
 
+mod commit;
 mod control;
 mod geofences;
 mod hot;
