@@ -6,8 +6,7 @@
 -- before. Answers for each the version (done), C (conflict) or U (it can't be told any more); then when the partition's next push and its next wake-up are due.
 local p = KEYS[1]
 local resent, kept_ms = ARGV[1] == '1', tonumber(ARGV[2])
-local time = redis.call('TIME')
-local oldest = string.format('%.0f', tonumber(time[1]) * 1000 - kept_ms)
+local oldest_fact
 local DELETED = 128
 local IDS_BYTES = 32
 local i = 4
@@ -18,17 +17,33 @@ local function take()
   return value
 end
 
-local function each(run)
-  for _ = 1, tonumber(take()) do run() end
+local function each(run, ws, who, subject)
+  for _ = 1, tonumber(take()) do run(ws, who, subject) end
+end
+
+-- Facts before this millisecond go.
+local function oldest()
+  if not oldest_fact then
+    oldest_fact = string.format('%.0f', tonumber(redis.call('TIME')[1]) * 1000 - kept_ms)
+  end
+  return oldest_fact
+end
+
+local function follow(ws, _, subject)
+  redis.call('ZADD', p .. ':fo:' .. ws .. '\0' .. take(), 0, subject)
+end
+
+local function unfollow(ws, _, subject)
+  redis.call('ZREM', p .. ':fo:' .. ws .. '\0' .. take(), subject)
 end
 
 local function append_fact(ws, who, subject)
   local cause, body = take(), take()
-  local id = redis.call('XADD', p .. ':fx:' .. ws, 'MINID', '~', oldest, '*', 's', subject, 'b', body)
+  local id = redis.call('XADD', p .. ':fx:' .. ws, 'MINID', '~', oldest(), '*', 's', subject, 'b', body)
   local index = p .. ':fi:' .. who
   redis.call('RPUSH', index, id .. ' ' .. cause)
   local first = redis.call('LINDEX', index, 0)
-  while first and tonumber(string.match(first, '^%d+')) < tonumber(oldest) do
+  while first and tonumber(string.match(first, '^%d+')) < tonumber(oldest()) do
     redis.call('LPOP', index)
     first = redis.call('LINDEX', index, 0)
   end
@@ -46,7 +61,7 @@ local function insert_delivery(ws, who)
   end
 end
 
-local function move(ws, subject)
+local function move(ws, _, subject)
   local geofence, device, since, evidence = take(), take(), take(), take()
   local here, member = ws .. '\0' .. geofence, subject .. '\0' .. device
   if since == '' then
@@ -113,11 +128,11 @@ local function commit()
   else
     redis.call('ZADD', p .. ':tm', wake_at, who)
   end
-  each(function() redis.call('ZADD', p .. ':fo:' .. ws .. '\0' .. take(), 0, subject) end)
-  each(function() redis.call('ZREM', p .. ':fo:' .. ws .. '\0' .. take(), subject) end)
-  each(function() insert_delivery(ws, who) end)
-  each(function() append_fact(ws, who, subject) end)
-  each(function() move(ws, subject) end)
+  each(follow, ws, who, subject)
+  each(unfollow, ws, who, subject)
+  each(insert_delivery, ws, who, subject)
+  each(append_fact, ws, who, subject)
+  each(move, ws, who, subject)
   if erases then erase(ws, who) end
   return string.format('%.0f', counted)
 end

@@ -3,6 +3,12 @@
 local c, ws, set = KEYS[1], ARGV[2], ARGV[3]
 local sets, versions = c .. ':sets:' .. ws, c .. ':versions:' .. ws .. '\0' .. set
 local known = redis.call('HGET', sets, set)
+if known then
+  -- Sent twice because its answer was lost: two versions of one upload would lose their parts together.
+  local newest = string.match(known, '^%d+ (%d+)')
+  local latest = redis.call('HGET', versions, newest)
+  if latest and string.match(latest, '^%S+') == ARGV[4] then return {newest} end
+end
 local version = known and tonumber(string.match(known, '^%d+ (%d+)')) + 1 or 1
 redis.call('HSET', sets, set, version .. ' ' .. version .. ' ' .. ARGV[6])
 redis.call('HSET', versions, version, ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
