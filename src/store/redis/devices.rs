@@ -53,7 +53,7 @@ pub(super) type CommitId = [u8; 8];
 pub(super) enum Reserved {
     /// These were.
     All(Vec<DeviceId>),
-    /// One belongs to somebody else; none is reserved.
+    /// One belongs to somebody else, or is wanted by many at once; none is reserved.
     Taken,
 }
 
@@ -90,7 +90,7 @@ impl RedisStore {
         }
     }
 
-    /// Whether the device is reserved; `None` when it is somebody else's.
+    /// Whether the device is reserved; `None` when it is somebody else's, or others are always first.
     async fn reserve(
         &self,
         commit: &Commit,
@@ -126,7 +126,8 @@ impl RedisStore {
                 _ => return Err(Failure::Unreadable("a reservation was answered strangely".to_owned())),
             }
         }
-        Err(Failure::Refused("a device is wanted by too many at once".to_owned()))
+        // Others were first each time.
+        Ok(None)
     }
 
     /// Hands the devices over, or takes the reservations back. What fails here is done by whoever meets it.
@@ -210,7 +211,11 @@ impl RedisStore {
         read.arg(format!("{partition}:v:{}", join(workspace.as_str(), device.as_str())));
         read.arg(&["o", "i", "q", "t"]);
         let mut not_yet: Option<Vec<u8>> = None;
-        for _ in 0..LOOKS_MAX {
+        for look in 0..LOOKS_MAX {
+            if look > PAUSES {
+                // It changes hands faster than it can be looked at.
+                tokio::time::sleep(PAUSE).await;
+            }
             type Row = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>);
             let (owner, id, record_at, wanted): Row = self.link.ask(&read).await?;
             let (Some(id), Some(record_at)) = (id, record_at) else {
