@@ -80,9 +80,12 @@ prove-geometry: ## Hold the index against independent oracles at nasty places (B
 
 # What the tests call besides cargo. Installed where apt is there to do it.
 tools:
-	@if ! command -v curl >/dev/null; then \
-		if ! command -v apt-get >/dev/null; then echo 'the tests need curl' >&2; exit 1; fi; \
+	@missing=; \
+	command -v curl >/dev/null || missing=curl; \
+	{ command -v redis-server && command -v redis-cli; } >/dev/null || missing="$$missing redis-server"; \
+	if [ -n "$$missing" ]; then \
+		if ! command -v apt-get >/dev/null; then echo "the tests need $$missing" >&2; exit 1; fi; \
 		sudo=; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
 		$$sudo apt-get update && \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends curl; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$missing; \
 	fi

@@ -110,7 +110,9 @@ impl Server {
             );
         }
 
-        let store = store::open(&config.store.url)?;
+        let store = store::open(&config.store.url).await?;
+        // Before anything is read, so that what others change from now on is not missed.
+        let changes = store.control.changes(None).await?;
         let engine = Arc::new(Engine::new(
             store.clone(),
             Arc::clone(&clock),
@@ -134,7 +136,7 @@ impl Server {
             lifecycle: Arc::clone(&lifecycle),
             providers: provider_states,
         });
-        let (address, http) = listen(config, app)?;
+        let (address, http) = listen(config, app.clone())?;
 
         engine.catalogues.load_all().await?;
         lifecycle.set_started();
@@ -147,9 +149,14 @@ impl Server {
         let tasks = vec![
             tokio::spawn(dispatcher.run(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).tell_events(stopping.clone())),
+            tokio::spawn(Arc::clone(&engine).follow_changes(
+                changes.upto,
+                async move || app.authority.reload().await,
+                stopping.clone(),
+            )),
             tokio::spawn(Arc::clone(&engine).wake_records(config.timer_limits(), stopping)),
         ];
-        tracing::info!(%address, store = config.store.url, geofences = engine.catalogues.geofences(), "ready");
+        tracing::info!(%address, store = store::without_password(&config.store.url), geofences = engine.catalogues.geofences(), "ready");
         let drain_timeout = config.shutdown.drain_timeout.to_std();
         Ok(Self {
             address,

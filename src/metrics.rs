@@ -58,6 +58,7 @@ label! {
     /// How a delivery ended.
     EndLabel {
         Accepted = "accepted", DeadToken = "dead_token", Failed = "failed", Suppressed = "suppressed", Unknown = "unknown",
+        DeadLetter = "dead_letter",
     }
 }
 
@@ -212,6 +213,7 @@ impl Metrics {
             DeliveryState::Failed => EndLabel::Failed,
             DeliveryState::Suppressed => EndLabel::Suppressed,
             DeliveryState::Unknown => EndLabel::Unknown,
+            DeliveryState::DeadLetter => EndLabel::DeadLetter,
         };
         self.ended.get_or_create(&EndLabels { state }).inc();
     }

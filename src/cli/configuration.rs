@@ -33,7 +33,8 @@ impl Configuration {
                 ];
                 output::line(format!(
                     "The settings are good. Listens on {}, keeps everything in {}.",
-                    config.http.listen, config.store.url
+                    config.http.listen,
+                    beckon::store::without_password(&config.store.url)
                 ))?;
                 for (platform, ready) in pushes {
                     output::line(format!(

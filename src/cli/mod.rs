@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod client;
 mod configuration;
+mod dead_letters;
 mod demo;
 mod geofences;
 mod keys;
@@ -42,6 +43,8 @@ enum What {
     Replay(replay::Replay),
     /// Make, list and remove API keys
     Keys(keys::Keys),
+    /// Look at pushes that were set aside, and queue them anew
+    DeadLetters(dead_letters::DeadLetters),
     /// Check settings and show the defaults
     #[command(subcommand)]
     Config(configuration::Configuration),
@@ -59,6 +62,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         What::Geofences(command) => command.run(),
         What::Replay(command) => command.run(),
         What::Keys(command) => command.run(),
+        What::DeadLetters(command) => command.run(),
         What::Config(command) => command.run(),
     }
 }

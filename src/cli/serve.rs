@@ -25,7 +25,7 @@ pub(crate) struct Serve {
     /// Address and port
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Where everything is kept: sqlite:DIRECTORY
+    /// Where everything is kept: sqlite:DIRECTORY, redis://HOST:PORT or redis+cluster://HOST:PORT,HOST:PORT
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Adopt this admin key instead of making one

@@ -204,7 +204,7 @@ pub enum Suppression {
     Template,
 }
 
-/// Where a delivery stands. Ended ones never change again.
+/// Where a delivery stands. Ended ones never change again, but for dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
@@ -222,11 +222,13 @@ pub enum DeliveryState {
     Suppressed,
     /// Ended: nobody knows whether the last request arrived, and it is too late to send again.
     Unknown,
+    /// Ended until somebody queues it anew: it can't be read, or whoever took it never came to an end.
+    DeadLetter,
 }
 
 impl DeliveryState {
     /// Every state, for metrics and stores.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Queued,
         Self::Sending,
         Self::Accepted,
@@ -234,6 +236,7 @@ impl DeliveryState {
         Self::Failed,
         Self::Suppressed,
         Self::Unknown,
+        Self::DeadLetter,
     ];
 
     /// The name in JSON and in stores.
@@ -246,6 +249,7 @@ impl DeliveryState {
             Self::Failed => "failed",
             Self::Suppressed => "suppressed",
             Self::Unknown => "unknown",
+            Self::DeadLetter => "dead_letter",
         }
     }
 
@@ -258,7 +262,9 @@ impl DeliveryState {
     pub fn is_ended(self) -> bool {
         match self {
             Self::Queued | Self::Sending => false,
-            Self::Accepted | Self::DeadToken | Self::Failed | Self::Suppressed | Self::Unknown => true,
+            Self::Accepted | Self::DeadToken | Self::Failed | Self::Suppressed | Self::Unknown | Self::DeadLetter => {
+                true
+            }
         }
     }
 }

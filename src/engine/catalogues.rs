@@ -26,6 +26,9 @@ use crate::domain::{
 /// Single edits are packed with the rest when there are more than this.
 const EDITS_MAX: usize = 256;
 
+/// Times that geofences are read again because they were changed meanwhile.
+const RELOADS_MAX: usize = 5;
+
 /// Parts of a set that are read ahead.
 const PARTS_AHEAD_MAX: usize = 8;
 
@@ -78,20 +81,75 @@ impl Catalogues {
     /// Reads every workspace from the store.
     pub async fn load_all(&self) -> Result<(), StoreError> {
         for workspace in self.store.workspaces().await? {
-            let mut all = Vec::new();
-            for summary in self.store.list_sets(&workspace).await? {
-                let content = self.load_version(&workspace, &summary.set, summary.version).await?;
-                self.check_count(&workspace, &summary.set, content.len()).await?;
-                all.extend(content);
-            }
-            apply(&self.store.load_edits(&workspace).await?, &mut all)?;
-            let places = pack(move || Places::build(all)).await?;
-            let _changing = self.changing.lock().await;
-            self.show_places(&workspace, places);
+            self.reload_places(&workspace).await?;
         }
         for workspace in self.store.workspaces().await? {
             self.reload_campaigns(&workspace).await?;
         }
+        Ok(())
+    }
+
+    /// Reads the workspace's geofences from the store and makes them current. Others may change them meanwhile; then they
+    /// are read again, so that no half of a version is shown.
+    pub async fn reload_places(&self, workspace: &WorkspaceId) -> Result<(), StoreError> {
+        let _packing = self.begin_packing().await;
+        for _ in 0..RELOADS_MAX {
+            let sets = self.live_sets(workspace).await?;
+            let (mut all, mut missing) = (Vec::new(), Vec::new());
+            for (set, version) in &sets {
+                let content = self.load_version(workspace, set, *version).await?;
+                missing.extend(self.missing(workspace, set, content.len()).await?);
+                all.extend(content);
+            }
+            let edits = self.store.load_edits(workspace).await?;
+            apply(&edits, &mut all)?;
+            let packed = pack(move || Places::build(all)).await?;
+            let _changing = self.changing.lock().await;
+            if self.live_sets(workspace).await? != sets {
+                continue;
+            }
+            for (set, found, expected) in missing {
+                tracing::error!(%set, expected, found, "geofences of a set are missing or unreadable; upload it again");
+            }
+            let mut places = packed;
+            for edit in self.store.load_edits(workspace).await? {
+                if !edits.contains(&edit) {
+                    places = places.with_edit(read_edit(&edit)?);
+                }
+            }
+            self.show_places(workspace, Arc::new(places));
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(
+            "the geofence sets change faster than they can be read".to_owned(),
+        ))
+    }
+
+    async fn live_sets(&self, workspace: &WorkspaceId) -> Result<Vec<(SetName, u32)>, StoreError> {
+        let sets = self.store.list_sets(workspace).await?;
+        Ok(sets.into_iter().map(|set| (set.set, set.version)).collect())
+    }
+
+    /// Shows edits that another process has made durable.
+    pub async fn follow_edits(
+        self: &Arc<Self>,
+        workspace: &WorkspaceId,
+        edited: &[(SetName, GeofenceId)],
+    ) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        let edits = self.store.load_edits(workspace).await?;
+        let edits: HashMap<(&SetName, &GeofenceId), &StoredEdit> =
+            edits.iter().map(|edit| ((&edit.set, &edit.id), edit)).collect();
+        let mut places = Arc::clone(&self.of(workspace).places);
+        for (set, id) in edited {
+            let edit = match edits.get(&(set, id)) {
+                Some(edit) => read_edit(edit)?,
+                // It was taken out of a set without a version below. Or the set was replaced since, which is told, too.
+                None => Edit::Remove(set.clone(), id.clone()),
+            };
+            places = Arc::new(places.with_edit(edit));
+        }
+        self.show_edited(workspace, places);
         Ok(())
     }
 
@@ -127,17 +185,20 @@ impl Catalogues {
         Ok(all?)
     }
 
-    /// Says so when a set has not all the geofences that were uploaded: the others are better than none.
-    async fn check_count(&self, workspace: &WorkspaceId, set: &SetName, found: usize) -> Result<(), StoreError> {
+    /// How many were found and expected of a set that has not all the geofences that were uploaded: the others are better
+    /// than none.
+    async fn missing(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        found: usize,
+    ) -> Result<Option<(SetName, usize, u64)>, StoreError> {
         let versions = self.store.set_versions(workspace, set).await?;
         let expected = versions
             .iter()
             .find(|version| version.live)
             .map_or(0, |live| live.count);
-        if expected != found as u64 {
-            tracing::error!(%set, expected, found, "geofences of a set are missing or unreadable; upload it again");
-        }
-        Ok(())
+        Ok((expected != found as u64).then(|| (set.clone(), found, expected)))
     }
 
     /// Reads the workspace's campaigns from the store and makes them current.
@@ -192,13 +253,17 @@ impl Catalogues {
         let (edit, answer) = decide(&places)?;
         let Some((stored, edit)) = edit else { return Ok(answer) };
         self.store.put_edit(workspace, &stored, at).await?;
-        let edited = places.with_edit(edit);
+        self.show_edited(workspace, Arc::new(places.with_edit(edit)));
+        Ok(answer)
+    }
+
+    /// Shows edited geofences, and has them packed when there are many edits.
+    fn show_edited(self: &Arc<Self>, workspace: &WorkspaceId, edited: Arc<Places>) {
         if edited.edits().len() > EDITS_MAX {
             let (catalogues, workspace) = (Arc::clone(self), workspace.clone());
             tokio::spawn(async move { catalogues.repack(&workspace).await });
         }
         self.show_places(workspace, edited);
-        Ok(answer)
     }
 
     /// Packs single edits with the rest.
@@ -220,12 +285,12 @@ impl Catalogues {
         let _changing = self.changing.lock().await;
         let since = self.of(workspace).places.edits_since(before);
         let places = since.into_iter().fold(packed, |places, edit| places.with_edit(edit));
-        self.show_places(workspace, places);
+        self.show_places(workspace, Arc::new(places));
     }
 
-    fn show_places(&self, workspace: &WorkspaceId, places: Places) {
+    fn show_places(&self, workspace: &WorkspaceId, places: Arc<Places>) {
         let catalogue = Catalogue {
-            places: Arc::new(places),
+            places,
             ..Catalogue::clone(&self.of(workspace))
         };
         self.show(workspace, catalogue);
@@ -261,6 +326,17 @@ fn keep(geofence: Result<Geofence, PackError>, all: &mut Vec<Arc<Geofence>>) {
         Ok(geofence) => all.push(Arc::new(geofence)),
         Err(error) => tracing::error!(%error, "a stored geofence is left out"),
     }
+}
+
+/// An edit as it is shown.
+fn read_edit(edit: &StoredEdit) -> Result<Edit, StoreError> {
+    let mut geofences = Vec::new();
+    if let Some(pack) = &edit.pack {
+        Unpacker::new(edit.set.clone()).unpack(pack, |geofence| keep(geofence, &mut geofences))?;
+    }
+    Ok(geofences
+        .pop()
+        .map_or_else(|| Edit::Remove(edit.set.clone(), edit.id.clone()), Edit::Put))
 }
 
 /// Lays stored edits on the content of the sets' versions.

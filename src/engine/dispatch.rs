@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     Engine, EngineError,
     look_again::{prepare, suppress},
-    ports::{Finish, Leased, PushSender},
+    ports::{Attempt, Finish, Leased, PushSender},
     records::{Change, Write},
     retry::judge,
 };
@@ -161,7 +161,13 @@ impl Dispatcher {
         let ready = self.look_again(leased, permits, ended).await?;
         let attempts = ready
             .iter()
-            .map(|ready| (ready.push.delivery, ready.leased.attempts + 1))
+            .map(|ready| Attempt {
+                delivery: ready.push.delivery,
+                workspace: ready.leased.delivery.workspace.clone(),
+                subject: ready.leased.delivery.subject.clone(),
+                number: ready.leased.attempts + 1,
+                leased_until: ready.leased.until,
+            })
             .collect();
         let begun = self.engine.store.hot.begin_attempts(attempts).await?;
         for (ready, begun) in ready.into_iter().zip(begun) {
@@ -224,7 +230,7 @@ impl Dispatcher {
         let mut found = HashMap::new();
         for (workspace, deliveries) in by_workspace {
             let devices: Vec<DeviceId> = deliveries.iter().map(|delivery| delivery.device.clone()).collect();
-            let owners = self.engine.records.owners(workspace, &devices).await?;
+            let owners = self.engine.records.owners_now(workspace, &devices).await?;
             let (owned, others): (Vec<_>, Vec<_>) = deliveries
                 .into_iter()
                 .zip(owners)

@@ -18,6 +18,7 @@ use crate::{
 pub mod catalogues;
 pub mod customers;
 pub mod dispatch;
+pub mod follow;
 pub mod geofence_sets;
 pub mod geofences;
 pub mod ingest;

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use uuid::Uuid;
+
+mod control;
+
+pub use control::{
+    ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoredEdit,
+};
 
 use crate::domain::{
-    campaign::Campaign,
     delivery::{Delivery, DeliveryState, Outcome, Push},
     event::{Event, Fact, OutsideEvent},
-    ids::{CampaignId, CauseId, DeliveryId, DeviceId, GeofenceId, SetName, SubjectId, Topic, UserId, WorkspaceId},
+    ids::{CampaignId, CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, UserId, WorkspaceId},
+    presence::Evidence,
     time::Timestamp,
 };
 
@@ -45,12 +50,15 @@ pub enum StoreError {
     /// What it holds makes no sense to this Beckon.
     #[error("the store holds what this Beckon can't read: {0}")]
     Damaged(String),
+    /// It never gave that cursor.
+    #[error("it is no cursor that this server gave")]
+    UnknownCursor,
 }
 
 /// A record as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Counted up at each commit, from 1.
+    /// Counted up at each commit, from 1. A record that is made anew soon after it was deleted may count on.
     pub version: u64,
     /// The form of `bytes`.
     pub schema: u8,
@@ -88,6 +96,39 @@ pub struct Commit {
     pub erase: bool,
     /// When the record wants to be looked at without an input, in place of what it wanted before; `None`: never.
     pub wake_at: Option<Timestamp>,
+    /// What it means for who is where.
+    pub presence: Vec<PresenceChange>,
+}
+
+/// A stay as people look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stay {
+    /// Since when, by the phone's clock.
+    pub since: Timestamp,
+    /// What says so.
+    pub evidence: Evidence,
+}
+
+/// A device has come into a geofence, or its stay there has changed or ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceChange {
+    /// Where.
+    pub geofence: GeofenceId,
+    /// Which device.
+    pub device: DeviceId,
+    /// Its stay from now on; `None`: it is gone.
+    pub stay: Option<Stay>,
+}
+
+/// A device that is in a geofence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// Whose.
+    pub subject: SubjectId,
+    /// Which.
+    pub device: DeviceId,
+    /// Since when, and what says so.
+    pub stay: Stay,
 }
 
 /// What became of a commit.
@@ -108,6 +149,23 @@ pub struct Leased {
     pub attempts: u32,
     /// A request was begun and its end never written: it may have arrived.
     pub in_doubt: bool,
+    /// When the lease runs out, which also names it.
+    pub until: Timestamp,
+}
+
+/// A request that is about to be made for a leased row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which row.
+    pub delivery: DeliveryId,
+    /// Tenant.
+    pub workspace: WorkspaceId,
+    /// Customer.
+    pub subject: SubjectId,
+    /// Which request of the row it is, from 1.
+    pub number: u32,
+    /// The lease under which it is made.
+    pub leased_until: Timestamp,
 }
 
 /// What a leased row comes to.
@@ -150,6 +208,24 @@ pub struct DeliveryRow {
     pub reason: Option<String>,
 }
 
+/// A row that was leased so often in a row, and never finished or given back, is a dead letter: whoever takes it dies.
+pub const LEASES_MAX: u32 = 10;
+
+/// A row of the outbox that was set aside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// Which.
+    pub delivery: DeliveryId,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Requests begun so far.
+    pub attempts: u32,
+    /// The row as it is kept, readable or not.
+    pub body: String,
+}
+
 /// Which deliveries to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
@@ -161,6 +237,22 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// Older than this one: the last of the page before.
     pub before: Option<(Timestamp, DeliveryId)>,
+}
+
+/// A place among a workspace's facts: short, without blanks, good for ever after and on every node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactCursor(String);
+
+impl FactCursor {
+    /// Takes what a store made, or what a client says that it was given.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// An outside event that is being told to those it is about.
@@ -198,11 +290,22 @@ pub trait HotStore: Send + Sync {
         subject: &SubjectId,
         cause: &CauseId,
     ) -> Result<Vec<Event>, StoreError>;
+    /// Up to `limit` facts of the workspace after a place, each with its own; `None`: from the first that is kept. Those
+    /// of one customer come in the order in which they were committed. None is passed over, whatever is committed
+    /// meanwhile.
+    async fn facts_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<Vec<(FactCursor, Fact)>, StoreError>;
+    /// The place after the last fact that there is now.
+    async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError>;
 
     /// Takes up to `limit` due rows; they are nobody else's until `until`.
     async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError>;
     /// Notes that a request is about to be made (queued or in doubt -> sending), durably. False where the lease was lost.
-    async fn begin_attempts(&self, attempts: Vec<(DeliveryId, u32)>) -> Result<Vec<bool>, StoreError>;
+    async fn begin_attempts(&self, attempts: Vec<Attempt>) -> Result<Vec<bool>, StoreError>;
     /// Writes what leased rows came to.
     async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError>;
     /// When the next row of the outbox is due.
@@ -219,6 +322,16 @@ pub trait HotStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError>;
 
+    /// Dead letters of the workspace, newest first, from the one after `before`.
+    async fn dead_letters(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<(Timestamp, DeliveryId)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Puts a dead letter back into the outbox, due at `at`; in doubt if a request was begun. False when it is none.
+    async fn requeue(&self, workspace: &WorkspaceId, id: DeliveryId, at: Timestamp) -> Result<bool, StoreError>;
+
     /// Takes up to `limit` records whose [`Commit::wake_at`] has come, the longest due first. They are nobody else's until
     /// `until`, when they are due again; a commit of the record ends that.
     async fn lease_wakes(
@@ -229,6 +342,15 @@ pub trait HotStore: Send + Sync {
     ) -> Result<Vec<(WorkspaceId, SubjectId)>, StoreError>;
     /// When the next record wants to be looked at.
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Who is in a geofence, ordered by customer and device, from those after `after`.
+    async fn present(
+        &self,
+        workspace: &WorkspaceId,
+        geofence: &GeofenceId,
+        after: Option<(&SubjectId, &DeviceId)>,
+        limit: usize,
+    ) -> Result<Vec<Present>, StoreError>;
 
     /// Keeps an outside event until everybody whom it is about was told. False when it is known already.
     async fn put_event(&self, workspace: &WorkspaceId, event: &OutsideEvent, at: Timestamp)
@@ -253,155 +375,10 @@ pub trait HotStore: Send + Sync {
     /// How many follow a topic.
     async fn count_followers(&self, workspace: &WorkspaceId, topic: &Topic) -> Result<u64, StoreError>;
 
+    /// Whether other processes write to it, too: what was read before may be outdated.
+    fn is_shared(&self) -> bool;
     /// A trivial durable write, for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
     /// Writes out what is queued and closes.
     async fn close(&self);
-}
-
-/// What kind of key it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// For apps: may ship inside them.
-    Publishable,
-    /// Reads.
-    Viewer,
-    /// Reads and writes geofences, campaigns and customers.
-    Marketer,
-    /// Also operates.
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-/// An API key. The secret itself is never stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiKey {
-    /// Names it in lists.
-    pub id: String,
-    /// SHA-256 of the secret.
-    pub hash: [u8; 32],
-    /// Tenant.
-    pub workspace: WorkspaceId,
-    /// What it may do.
-    pub role: Role,
-    /// What people call it.
-    pub name: String,
-    /// Since when.
-    pub created_at: Timestamp,
-}
-
-/// A geofence set as it is live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetSummary {
-    /// Its name.
-    pub set: SetName,
-    /// The version that is live; 0 for a set that holds only single geofences.
-    pub version: u32,
-    /// When its content was uploaded, made live again or edited last.
-    pub updated_at: Timestamp,
-}
-
-/// One kept version of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetVersion {
-    /// Its number, from 1.
-    pub version: u32,
-    /// How many geofences were uploaded.
-    pub count: u64,
-    /// When.
-    pub created_at: Timestamp,
-    /// Whether it is the one that counts.
-    pub live: bool,
-}
-
-/// An upload that has all its parts, to be made a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FinishedUpload {
-    /// Its name.
-    pub upload: Uuid,
-    /// How many geofences its parts hold.
-    pub count: u64,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A change of one geofence on top of its set's version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredEdit {
-    /// The set that it belongs to.
-    pub set: SetName,
-    /// Which geofence.
-    pub id: GeofenceId,
-    /// A pack with the geofence; `None`: it is removed.
-    pub pack: Option<Vec<u8>>,
-}
-
-/// Catalogue and keys: what people change now and then.
-#[async_trait]
-pub trait ControlStore: Send + Sync {
-    /// Every workspace that holds anything.
-    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
-    /// Lists the sets that have a version or edits, by name.
-    async fn list_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError>;
-    /// The kept versions of a set, newest first; none when there is no such set.
-    async fn set_versions(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Vec<SetVersion>, StoreError>;
-    /// Part `number`, from 0, of a version's content: a pack. `None` after the last one.
-    async fn load_part(
-        &self,
-        workspace: &WorkspaceId,
-        set: &SetName,
-        version: u32,
-        number: u32,
-    ) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Keeps part `number` of an upload, which nobody sees before it is finished.
-    async fn put_part(&self, upload: Uuid, number: u32, pack: Vec<u8>) -> Result<(), StoreError>;
-    /// Makes an upload the set's newest version, live at once and as a whole; its number. Edits of the set are gone, and
-    /// so are versions beyond the newest `versions_kept`.
-    async fn finish_upload(
-        &self,
-        workspace: &WorkspaceId,
-        set: &SetName,
-        upload: FinishedUpload,
-        versions_kept: u32,
-    ) -> Result<u32, StoreError>;
-    /// Throws the parts of an upload away.
-    async fn discard_upload(&self, upload: Uuid) -> Result<(), StoreError>;
-    /// Makes a kept version live again; edits of the set are gone. False when it isn't kept.
-    async fn activate_version(
-        &self,
-        workspace: &WorkspaceId,
-        set: &SetName,
-        version: u32,
-        at: Timestamp,
-    ) -> Result<bool, StoreError>;
-    /// Removes a set with all its versions and edits; false when there was none.
-    async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError>;
-    /// Every edit on top of the sets' versions.
-    async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError>;
-    /// Keeps an edit, in place of an earlier one of the same geofence of the same set.
-    async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError>;
-
-    /// Every campaign with its document.
-    async fn load_campaigns(&self, workspace: &WorkspaceId) -> Result<Vec<(Campaign, serde_json::Value)>, StoreError>;
-    /// Writes a campaign's document; its new version.
-    async fn put_campaign(
-        &self,
-        workspace: &WorkspaceId,
-        id: &CampaignId,
-        document: &serde_json::Value,
-        at: Timestamp,
-    ) -> Result<u32, StoreError>;
-    /// Removes a campaign; false when there was none.
-    async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError>;
-
-    /// Every key of every workspace.
-    async fn load_keys(&self) -> Result<Vec<ApiKey>, StoreError>;
-    /// Adds a key.
-    async fn put_key(&self, key: ApiKey) -> Result<(), StoreError>;
-    /// Removes a key; false when there was none.
-    async fn delete_key(&self, workspace: &WorkspaceId, id: &str) -> Result<bool, StoreError>;
-    /// The installation's secret, from which device tokens are signed; `fresh` is kept when there was none.
-    async fn installation_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
 }

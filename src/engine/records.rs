@@ -1,22 +1,27 @@
 //! Records by way of a cache, changed by compare-and-swap.
 //!
 //! The cache may be stale; that is harmless, because the store refuses a commit that was made from an old version, and
-//! the change is then made again from what the store has.
+//! the change is then made again from what the store has. Where other processes write, too, records are not cached: most
+//! would be outdated, and one that was deleted and made anew could be taken for the one before.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use quick_cache::sync::Cache;
 
 use super::{
     EngineError,
-    ports::{Commit, CommitOutcome, HotStore},
+    ports::{Commit, CommitOutcome, HotStore, PresenceChange, Stay},
     timers::WakeBell,
 };
 use crate::{
     domain::{
         delivery::Delivery,
         event::Fact,
-        ids::{CauseId, DeviceId, SubjectId, WorkspaceId},
+        ids::{CauseId, DeviceId, GeofenceId, SubjectId, WorkspaceId},
         record::{RECORD_SCHEMA, Record},
     },
     metrics::SharedMetrics,
@@ -127,6 +132,20 @@ impl Records {
         Ok(owners)
     }
 
+    /// The same as it is now; [`Records::owners`] may be told of another process's change only by the record.
+    pub async fn owners_now(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, EngineError> {
+        if self.store.is_shared() {
+            for device in devices {
+                self.forget_owner(workspace, device);
+            }
+        }
+        self.owners(workspace, devices).await
+    }
+
     /// Forgets whose device it is, so that the next question goes to the store.
     pub fn forget_owner(&self, workspace: &WorkspaceId, device: &DeviceId) {
         self.owners.remove(&(workspace.clone(), device.clone()));
@@ -189,7 +208,8 @@ impl Records {
 
     /// Keeps a record unless the cache has a newer one: answers can overtake each other.
     fn remember(&self, key: (WorkspaceId, SubjectId), version: u64, record: Arc<Record>) {
-        if self.cache.get(&key).is_none_or(|known| known.version < version) {
+        let is_newer = || self.cache.get(&key).is_none_or(|known| known.version < version);
+        if !self.store.is_shared() && is_newer() {
             self.cache.insert(key, Loaded { version, record });
         }
     }
@@ -251,6 +271,7 @@ impl Records {
                         .chain(&change.releases)
                         .cloned(),
                 );
+                let presence = presence_changes(&before.record, &record);
                 commits.push(Commit {
                     workspace: workspace.clone(),
                     subject: subjects[index].clone(),
@@ -265,6 +286,7 @@ impl Records {
                     unfollows: followed.difference(&follows).cloned().collect(),
                     erase: change.write == Write::Erase,
                     wake_at: record.wake_at,
+                    presence,
                 });
                 written.push((index, change.write, Arc::new(record)));
             }
@@ -313,4 +335,32 @@ impl Records {
             Err(EngineError::Contended)
         }
     }
+}
+
+/// Where whose devices are, by the record.
+fn stays(record: &Record) -> HashMap<(&DeviceId, &GeofenceId), Stay> {
+    let devices = record.devices.iter();
+    let visits = devices.flat_map(|device| device.whereabouts.visits.iter().map(move |visit| (&device.id, visit)));
+    visits
+        .filter_map(|(device, visit)| {
+            let evidence = visit.evidence()?;
+            let since = visit.since;
+            Some(((device, &visit.geofence), Stay { since, evidence }))
+        })
+        .collect()
+}
+
+/// What a change means for who is where.
+fn presence_changes(before: &Record, after: &Record) -> Vec<PresenceChange> {
+    let (was, is) = (stays(before), stays(after));
+    let change = |(device, geofence): (&DeviceId, &GeofenceId), stay| PresenceChange {
+        geofence: geofence.clone(),
+        device: device.clone(),
+        stay,
+    };
+    let gone = was.keys().filter(|place| !is.contains_key(*place));
+    let changed = is.iter().filter(|(place, stay)| was.get(*place) != Some(stay));
+    gone.map(|place| change(*place, None))
+        .chain(changed.map(|(place, stay)| change(*place, Some(*stay))))
+        .collect()
 }

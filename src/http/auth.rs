@@ -79,7 +79,8 @@ impl Authority {
         Ok(authority)
     }
 
-    async fn reload(&self) -> Result<(), StoreError> {
+    /// Reads the keys again.
+    pub async fn reload(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.reloading.lock().await;
         let keys = self.store.load_keys().await?;
         self.keys

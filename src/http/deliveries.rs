@@ -50,7 +50,7 @@ struct ListQuery {
 }
 
 /// A cursor is the last item's time and id.
-fn read_cursor(text: &str) -> Result<(Timestamp, DeliveryId), &'static str> {
+pub(super) fn read_cursor(text: &str) -> Result<(Timestamp, DeliveryId), &'static str> {
     let wrong = "is no cursor that this server gave";
     let (at, id) = text.split_once('_').ok_or(wrong)?;
     Ok((

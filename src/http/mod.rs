@@ -19,6 +19,7 @@ pub mod auth;
 mod body;
 mod campaigns;
 mod check_ins;
+mod dead_letters;
 mod deliveries;
 mod devices;
 mod events;
@@ -103,6 +104,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     geofence_versions::routes(config);
     geofences::routes(config);
     campaigns::routes(config);
+    dead_letters::routes(config);
     deliveries::routes(config);
     keys::routes(config);
     ops::routes(config);

@@ -93,7 +93,7 @@ codes! {
     SetWouldBeEmpty = "set_would_be_empty", 422, "Set would be empty";
     /// The campaign's document is wrong; `errors` names the place.
     CampaignInvalid = "campaign_invalid", 422, "Invalid campaign";
-    /// The store can't promise anything now. Nothing was taken; send it again after `Retry-After`.
+    /// The store can't promise anything now. Send it again after `Retry-After`: under the same id it counts once, whether or not it was taken.
     Unavailable = "unavailable", 503, "Unavailable";
     /// Too many requests changed the same customer at once. Send it again.
     Contended = "contended", 503, "Contended";
@@ -265,6 +265,7 @@ impl From<StoreError> for Problem {
                 tracing::error!(%error, "the store holds what can't be read");
                 Self::new(Code::Internal, "the store holds what can't be read")
             }
+            StoreError::UnknownCursor => Self::new(Code::ParameterInvalid, error.to_string()),
         }
     }
 }

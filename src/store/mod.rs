@@ -2,29 +2,49 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::engine::ports::{ControlStore, Store, StoreError};
+use crate::engine::ports::{ControlStore, HotStore, Store, StoreError};
 
+pub mod redis;
 pub mod sqlite;
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL names no backend.
-    #[error("`{0}` is no store; use sqlite:DIRECTORY, such as sqlite:./beckon-data")]
+    #[error(
+        "`{0}` is no store; use sqlite:DIRECTORY, such as sqlite:./beckon-data, or redis://HOST:PORT, or \
+         redis+cluster://HOST:PORT,HOST:PORT"
+    )]
     UnknownUrl(String),
     /// The backend refused.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Opens the store that `url` names: `sqlite:DIRECTORY`.
-pub fn open(url: &str) -> Result<Store, OpenError> {
+fn both<S: HotStore + ControlStore + 'static>(store: S) -> Store {
+    let store = Arc::new(store);
+    let control: Arc<dyn ControlStore> = Arc::<S>::clone(&store);
+    Store { hot: store, control }
+}
+
+/// Opens the store that `url` names: `sqlite:DIRECTORY`, or `redis://` (`rediss://` with TLS) for one Redis or Valkey, or
+/// `redis+cluster://` (`rediss+cluster://`) for a cluster, of which some nodes are named.
+pub async fn open(url: &str) -> Result<Store, OpenError> {
+    if redis::RedisStore::knows(url) {
+        return Ok(both(redis::RedisStore::open(url).await?));
+    }
     let Some(directory) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
-        return Err(OpenError::UnknownUrl(url.to_owned()));
+        return Err(OpenError::UnknownUrl(without_password(url)));
     };
-    let store = Arc::new(sqlite::SqliteStore::open(&PathBuf::from(directory))?);
-    let control: Arc<dyn ControlStore> = Arc::<sqlite::SqliteStore>::clone(&store);
-    Ok(Store { hot: store, control })
+    Ok(both(sqlite::SqliteStore::open(&PathBuf::from(directory))?))
+}
+
+/// The URL as it may be shown and logged.
+pub fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://***{}", &url[at..]),
+        _ => url.to_owned(),
+    }
 }
 
 /// A folder for large files that are soon gone: beside the store where that is a folder, for there is room for its data.

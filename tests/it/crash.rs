@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::{
     harness::{ADMIN_KEY, Api, Process, fix, real_data, wait_for},
     porto::{TAXIS, beckon, happenings, import_stands},
+    redis_server::Redis,
 };
 
 /// Rounds of kill and restart; `BECKON_PROVE_ROUNDS` makes it a long proof.
@@ -23,13 +24,20 @@ fn rounds() -> u64 {
 }
 
 /// A gateway that lives on while the server dies.
-struct Stage {
+pub(crate) struct Stage {
     gateway: Process,
     folder: TempDir,
+    store: String,
 }
 
 impl Stage {
     fn set() -> Self {
+        let mut stage = Self::set_on("");
+        stage.store = format!("sqlite:{}", stage.path("store").display());
+        stage
+    }
+
+    pub(crate) fn set_on(store: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path().join("gateway");
         let dir = dir.to_str().expect("a path");
@@ -45,20 +53,39 @@ impl Stage {
         Self {
             gateway: Process::start(&arguments, "server "),
             folder,
+            store: store.to_owned(),
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn serve(&self) -> (Process, Api) {
+    pub(crate) fn serve(&self) -> (Process, Api) {
         self.serve_with("gateway/beckon.toml")
     }
 
+    /// The settings with other providers and shorter leases, for a store whose leases nobody frees at the start.
+    pub(crate) fn write_settings(&self, name: &str, providers: Option<&str>) {
+        let config = fs::read_to_string(self.path("gateway/beckon.toml")).expect("settings");
+        let mut settings: String = config
+            .lines()
+            .map(|line| match providers {
+                Some(url) if line.starts_with("base_url") => format!("base_url = \"{url}\"\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        if !self.store.starts_with("sqlite:") {
+            settings += "[dispatch]\nsend_timeout = \"PT1S\"\nlease = \"PT3S\"\n";
+            // The tests' customers jump from place to place.
+            settings += "[presence]\nspeed_max_km_per_h = 1e9\n";
+        }
+        fs::write(self.path(name), settings).expect("written");
+    }
+
     /// A server on the stage's store with the settings in that file.
-    fn serve_with(&self, config: &str) -> (Process, Api) {
-        let (config, store) = (self.path(config), format!("sqlite:{}", self.path("store").display()));
+    pub(crate) fn serve_with(&self, config: &str) -> (Process, Api) {
+        let config = self.path(config);
         let config = config.to_str().expect("a path");
         let arguments = [
             "serve",
@@ -67,7 +94,7 @@ impl Stage {
             "--listen",
             "127.0.0.1:0",
             "--store",
-            &store,
+            &self.store,
         ];
         let server = Process::start(&arguments, "listens on");
         let api = Api {
@@ -78,7 +105,7 @@ impl Stage {
     }
 
     /// What the gateway took: delivery and whether it replaced an earlier one on the phone.
-    fn accepted(&self) -> Vec<(String, bool)> {
+    pub(crate) fn accepted(&self) -> Vec<(String, bool)> {
         let log = Api {
             base: self.gateway.word_after("curl '").trim_end_matches("/log").to_owned(),
             key: String::new(),
@@ -100,7 +127,7 @@ impl Stage {
 
     /// Checks the gateway's log against the server's deliveries: each accepted delivery arrived; one that arrived more
     /// than once had been in doubt and replaced itself on the phone, so that one notification stands.
-    fn judge(&self, api: &Api) -> usize {
+    pub(crate) fn judge(&self, api: &Api) -> usize {
         wait_for("every delivery to end", || api.get("/v1/status")["outbox"] == 0);
         let mut attempts: BTreeMap<String, u64> = BTreeMap::new();
         let mut cursor = String::new();
@@ -206,8 +233,19 @@ fn a_replay_that_is_killed_and_started_again_brings_the_same_events_and_no_push_
 
 #[test]
 fn what_was_acknowledged_survives_kill_and_sigterm() {
-    let stage = Stage::set();
-    let (first, mut api) = stage.serve();
+    acknowledged_survives(&Stage::set());
+}
+
+#[test]
+fn what_was_acknowledged_survives_kill_and_sigterm_on_redis() {
+    let redis = Redis::start();
+    acknowledged_survives(&Stage::set_on(&redis.url("")));
+}
+
+fn acknowledged_survives(stage: &Stage) {
+    stage.write_settings("beckon.toml", None);
+    let serve = || stage.serve_with("beckon.toml");
+    let (first, mut api) = serve();
     let mut server = Some(first);
     api.put_circles("shops", &[("shop", "one", 46.5, 12.3, 100.0)]);
     api.put_campaign("hello", "entered", "shop", &json!({"validFor": "P1D"}));
@@ -253,7 +291,7 @@ fn what_was_acknowledged_survives_kill_and_sigterm() {
                 assert_eq!(running.terminate(), Some(0), "SIGTERM ends in order");
             }
         });
-        let (next, next_api) = stage.serve();
+        let (next, next_api) = serve();
         (server, api) = (Some(next), next_api);
     }
     for (user, event) in &acknowledged {
@@ -274,18 +312,7 @@ fn pushes_that_wait_are_sent_by_the_next_server() {
     api.put_campaign("hello", "entered", "shop", &json!({"validFor": "P1D"}));
     server.kill();
     // A server whose provider nobody can reach decides; the next one, which can, sends.
-    let config = fs::read_to_string(stage.path("gateway/beckon.toml")).expect("settings");
-    let unreachable: String = config
-        .lines()
-        .map(|line| {
-            if line.starts_with("base_url") {
-                "base_url = \"https://127.0.0.1:9\"\n".to_owned()
-            } else {
-                format!("{line}\n")
-            }
-        })
-        .collect();
-    fs::write(stage.path("unreachable.toml"), unreachable).expect("written");
+    stage.write_settings("unreachable.toml", Some("https://127.0.0.1:9"));
     let (server, api) = stage.serve_with("unreachable.toml");
     for number in 0..10 {
         api.put_phone(&format!("phone-{number}"), &format!("mia{number}"));

@@ -51,7 +51,7 @@ impl TestClock {
 }
 
 /// Installs the one TLS provider, once a process.
-fn install_tls() {
+pub(crate) fn install_tls() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider()
@@ -201,6 +201,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) warning: Option<String>,
     pub(crate) kind: String,
+    pub(crate) retry_after: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -237,6 +238,7 @@ impl Api {
                 .map(str::to_owned)
         };
         let (warning, kind) = (header("Beckon-Warning"), header("Content-Type").unwrap_or_default());
+        let retry_after = header("Retry-After");
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string().ok()?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
@@ -244,6 +246,7 @@ impl Api {
             status,
             warning,
             kind,
+            retry_after,
             body,
         })
     }
@@ -405,6 +408,12 @@ impl Process {
             .expect("a word")
             .trim_matches('\'')
             .to_owned()
+    }
+
+    /// Sends `-STOP` or `-CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        Command::new("kill").args([signal, &id]).status().expect("kill");
     }
 
     /// kill -9.

@@ -20,6 +20,24 @@ pub enum Evidence {
     Code,
 }
 
+impl Evidence {
+    /// The name in JSON and in stores.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gps => "gps",
+            Self::Beacon => "beacon",
+            Self::Code => "code",
+        }
+    }
+
+    /// Reads [`Evidence::as_str`] back.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Gps, Self::Beacon, Self::Code]
+            .into_iter()
+            .find(|evidence| evidence.as_str() == name)
+    }
+}
+
 /// One stay of one device in one geofence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Visit {

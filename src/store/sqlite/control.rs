@@ -11,7 +11,9 @@ use crate::{
         ids::{CampaignId, SetName, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{ApiKey, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError, StoredEdit},
+    engine::ports::{
+        ApiKey, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError, StoredEdit,
+    },
 };
 
 fn role_name(role: Role) -> &'static str {
@@ -43,6 +45,14 @@ fn workspace_from(name: &str) -> rusqlite::Result<WorkspaceId> {
 
 #[async_trait]
 impl ControlStore for SqliteStore {
+    /// Nobody else has the database open.
+    async fn changes(&self, _since: Option<&str>) -> Result<ControlChanges, StoreError> {
+        Ok(ControlChanges {
+            upto: String::new(),
+            by_others: Vec::new(),
+        })
+    }
+
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(

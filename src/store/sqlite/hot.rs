@@ -3,186 +3,40 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{SqliteStore, outbox, unreadable};
+use super::{
+    SqliteStore,
+    commit::{Prepared, fact_row, insert_fact, to_json},
+    outbox, present, unreadable,
+};
 use crate::{
     domain::{
-        delivery::Delivery,
         event::{Event, Fact, OutsideEvent},
-        ids::{CauseId, DeliveryId, DeviceId, SubjectId, Topic, WorkspaceId},
+        ids::{CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, WorkspaceId},
         time::Timestamp,
     },
     engine::ports::{
-        Commit, CommitOutcome, DeliveryFilter, DeliveryRow, FanOut, Finish, HotStore, Leased, StoreError, StoredRecord,
+        Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore,
+        Leased, Present, StoreError, StoredRecord,
     },
 };
 
-/// A fact, ready to be written.
-pub(super) struct FactRow {
-    pub(super) workspace: String,
-    pub(super) subject: String,
-    pub(super) cause: Option<CauseId>,
-    pub(super) body: String,
-}
-
-/// A commit with everything encoded, so that the writing thread only writes.
-struct Prepared {
-    commit: Commit,
-    subject: String,
-    deliveries: Vec<(Delivery, String)>,
-    facts: Vec<FactRow>,
-}
-
-fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Damaged(error.to_string()))
-}
-
-impl Prepared {
-    fn new(mut commit: Commit) -> Result<Self, StoreError> {
-        let subject = commit.subject.to_key();
-        let deliveries = std::mem::take(&mut commit.deliveries)
-            .into_iter()
-            .map(|delivery| Ok((delivery.clone(), to_json(&delivery)?)))
-            .collect::<Result<_, StoreError>>()?;
-        let facts = std::mem::take(&mut commit.facts)
-            .into_iter()
-            .map(|(cause, fact)| fact_row(&commit.workspace, &commit.subject, cause, &fact))
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Self {
-            commit,
-            subject,
-            deliveries,
-            facts,
-        })
-    }
-
-    fn run(&self, connection: &Connection) -> rusqlite::Result<CommitOutcome> {
-        let workspace = self.commit.workspace.as_str();
-        for device in &self.commit.first_claims {
-            let mut owner =
-                connection.prepare_cached("SELECT subject FROM device WHERE workspace = ? AND device = ?")?;
-            let owner: Option<String> = owner
-                .query_row(params![workspace, device.as_str()], |row| row.get(0))
-                .optional()?;
-            if owner.is_some_and(|owner| owner != self.subject) {
-                return Ok(CommitOutcome::Conflict);
-            }
-        }
-        let Some(version) = self.swap(connection)? else {
-            return Ok(CommitOutcome::Conflict);
-        };
-        for device in self.commit.claims.iter().chain(&self.commit.first_claims) {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO device (workspace, device, subject) VALUES (?, ?, ?)")?
-                .execute(params![workspace, device.as_str(), self.subject])?;
-        }
-        for device in &self.commit.releases {
-            connection
-                .prepare_cached("DELETE FROM device WHERE workspace = ? AND device = ? AND subject = ?")?
-                .execute(params![workspace, device.as_str(), self.subject])?;
-        }
-        for topic in &self.commit.follows {
-            connection
-                .prepare_cached("INSERT OR IGNORE INTO follower (workspace, topic, subject) VALUES (?, ?, ?)")?
-                .execute(params![workspace, topic.as_str(), self.subject])?;
-        }
-        for topic in &self.commit.unfollows {
-            connection
-                .prepare_cached("DELETE FROM follower WHERE workspace = ? AND topic = ? AND subject = ?")?
-                .execute(params![workspace, topic.as_str(), self.subject])?;
-        }
-        for (delivery, body) in &self.deliveries {
-            outbox::insert(connection, delivery, body)?;
-        }
-        for fact in &self.facts {
-            insert_fact(connection, fact)?;
-        }
-        if self.commit.erase {
-            self.erase(connection)?;
-        }
-        Ok(CommitOutcome::Done(version))
-    }
-
-    /// Takes out what other tables hold about the customer.
-    fn erase(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let workspace = self.commit.workspace.as_str();
-        connection
-            .prepare_cached("DELETE FROM fact WHERE workspace = ? AND subject = ?")?
-            .execute(params![workspace, self.subject])?;
-        if let Some(user) = self.commit.subject.user() {
-            connection
-                .prepare_cached("DELETE FROM delivery WHERE workspace = ? AND user = ?")?
-                .execute(params![workspace, user.as_str()])?;
-        }
-        Ok(())
-    }
-
-    /// The compare-and-swap itself: the new version, or `None` when another commit was first.
-    fn swap(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
-        let (workspace, expected) = (self.commit.workspace.as_str(), self.commit.expected);
-        let wake_at = self.commit.wake_at.map(|at| at.0);
-        let changed = match (&self.commit.record, expected) {
-            (Some((schema, bytes)), 0) => connection
-                .prepare_cached(
-                    "INSERT INTO record (workspace, subject, version, schema, bytes, wake_at, wake_leased)
-                     VALUES (?, ?, 1, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![workspace, self.subject, schema, bytes, wake_at])?,
-            (Some((schema, bytes)), _) => {
-                let values = params![workspace, self.subject, schema, bytes, expected as i64, wake_at];
-                // Most commits leave the wish as it is: the index over it isn't touched then.
-                let kept = connection
-                    .prepare_cached(
-                        "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4
-                         WHERE workspace = ?1 AND subject = ?2 AND version = ?5 AND wake_at IS ?6 AND wake_leased = 0",
-                    )?
-                    .execute(values)?;
-                if kept == 1 {
-                    return Ok(Some(expected + 1));
-                }
-                connection
-                    .prepare_cached(
-                        "UPDATE record SET version = version + 1, schema = ?3, bytes = ?4, wake_at = ?6, wake_leased = 0
-                         WHERE workspace = ?1 AND subject = ?2 AND version = ?5",
-                    )?
-                    .execute(values)?
-            }
-            (None, _) => connection
-                .prepare_cached("DELETE FROM record WHERE workspace = ? AND subject = ? AND version = ?")?
-                .execute(params![workspace, self.subject, expected as i64])?,
-        };
-        Ok((changed == 1).then_some(expected + 1))
-    }
-}
-
-/// Encodes a fact.
-pub(super) fn fact_row(
+/// One writer numbers the facts as it commits them, so a higher number is never visible before a lower one.
+fn facts_after(
+    connection: &Connection,
     workspace: &WorkspaceId,
-    subject: &SubjectId,
-    cause: Option<CauseId>,
-    fact: &Fact,
-) -> Result<FactRow, StoreError> {
-    Ok(FactRow {
-        workspace: workspace.to_string(),
-        subject: subject.to_key(),
-        cause,
-        body: to_json(fact)?,
-    })
+    after: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(FactCursor, Fact)>> {
+    let mut select =
+        connection.prepare_cached("SELECT seq, body FROM fact WHERE workspace = ? AND seq > ? ORDER BY seq LIMIT ?")?;
+    let rows = select.query_map(params![workspace.as_str(), after, limit as i64], |row| {
+        let fact = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
+        Ok((FactCursor::new(row.get::<_, i64>(0)?.to_string()), fact))
+    })?;
+    rows.collect()
 }
 
-/// Appends a fact.
-pub(super) fn insert_fact(connection: &Connection, fact: &FactRow) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO fact (workspace, subject, cause, body) VALUES (?, ?, ?, ?)")?
-        .execute(params![
-            fact.workspace,
-            fact.subject,
-            fact.cause.as_ref().map(CauseId::as_str),
-            fact.body
-        ])
-        .map(drop)
-}
-
-fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
+pub(super) fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
     SubjectId::from_key(key).ok_or_else(|| unreadable(0, StoreError::Damaged(format!("subject `{key}`"))))
 }
 
@@ -329,13 +183,39 @@ impl HotStore for SqliteStore {
         .await
     }
 
+    async fn facts_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
+        let after: i64 = match after {
+            None => 0,
+            Some(cursor) => cursor.as_str().parse().map_err(|_| StoreError::UnknownCursor)?,
+        };
+        let workspace = workspace.clone();
+        self.read(move |connection| facts_after(connection, &workspace, after, limit))
+            .await
+    }
+
+    async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT coalesce(max(seq), 0) FROM fact WHERE workspace = ?")?
+                .query_row([workspace.as_str()], |row| row.get::<_, i64>(0))
+        })
+        .await
+        .map(|seq| FactCursor::new(seq.to_string()))
+    }
+
     async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {
         self.writer
             .write(move |connection| outbox::lease(connection, now, until, limit))
             .await
     }
 
-    async fn begin_attempts(&self, attempts: Vec<(DeliveryId, u32)>) -> Result<Vec<bool>, StoreError> {
+    async fn begin_attempts(&self, attempts: Vec<Attempt>) -> Result<Vec<bool>, StoreError> {
         self.writer
             .write(move |connection| outbox::begin_attempts(connection, &attempts))
             .await
@@ -403,6 +283,24 @@ impl HotStore for SqliteStore {
             .await
     }
 
+    async fn dead_letters(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<(Timestamp, DeliveryId)>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |connection| outbox::dead_letters(connection, &workspace, before, limit))
+            .await
+    }
+
+    async fn requeue(&self, workspace: &WorkspaceId, id: DeliveryId, at: Timestamp) -> Result<bool, StoreError> {
+        let workspace = workspace.clone();
+        self.writer
+            .write(move |connection| outbox::requeue(connection, &workspace, id, at))
+            .await
+    }
+
     async fn lease_wakes(
         &self,
         now: Timestamp,
@@ -421,6 +319,18 @@ impl HotStore for SqliteStore {
                 .query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp)))
         })
         .await
+    }
+
+    async fn present(
+        &self,
+        workspace: &WorkspaceId,
+        geofence: &GeofenceId,
+        after: Option<(&SubjectId, &DeviceId)>,
+        limit: usize,
+    ) -> Result<Vec<Present>, StoreError> {
+        let (workspace, geofence, after) = (workspace.clone(), geofence.clone(), present::place_after(after));
+        self.read(move |connection| present::list(connection, &workspace, &geofence, &after, limit))
+            .await
     }
 
     async fn put_event(
@@ -499,6 +409,10 @@ impl HotStore for SqliteStore {
                 })
         })
         .await
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

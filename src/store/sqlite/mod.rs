@@ -15,10 +15,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::engine::ports::StoreError;
 
+mod commit;
 mod control;
 mod geofences;
 mod hot;
 mod outbox;
+mod present;
 mod schema;
 mod writer;
 

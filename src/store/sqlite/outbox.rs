@@ -1,6 +1,7 @@
 //! The outbox: rows of `delivery` that have not ended. A leased row is due again when its lease runs out.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use uuid::Uuid;
 
 use super::unreadable;
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
         ids::{DeliveryId, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{DeliveryFilter, DeliveryRow, Finish, Leased, StoreError},
+    engine::ports::{Attempt, DeadLetter, DeliveryFilter, DeliveryRow, Finish, LEASES_MAX, Leased, StoreError},
 };
 
 /// Adds a row; one that is there already stays as it is.
@@ -41,8 +42,8 @@ fn read_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
         .ok_or_else(|| unreadable(column, StoreError::Damaged(format!("delivery state `{name}`"))))
 }
 
-/// Takes up to `limit` due rows, the longest due first. A row that can't be read ends here, so that it never holds up
-/// the others.
+/// Takes up to `limit` due rows, the longest due first. A row that can't be read, or that nobody comes to an end with, is set
+/// aside, so that it never holds up the others.
 pub(super) fn lease(
     connection: &Connection,
     now: Timestamp,
@@ -50,14 +51,15 @@ pub(super) fn lease(
     limit: usize,
 ) -> rusqlite::Result<Vec<Leased>> {
     let mut select = connection.prepare_cached(
-        "SELECT body, attempts, state, id FROM delivery WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+        "SELECT body, attempts, state, id, leases FROM delivery WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
     )?;
-    let mut lease = connection.prepare_cached("UPDATE delivery SET due_at = ?, leased = 1 WHERE id = ?")?;
+    let mut lease =
+        connection.prepare_cached("UPDATE delivery SET due_at = ?, leased = 1, leases = leases + 1 WHERE id = ?")?;
     let mut bury = connection.prepare_cached(
-        "UPDATE delivery SET state = 'failed', leased = 0, ended_at = ?, reason = 'the row is unreadable' WHERE id = ?",
+        "UPDATE delivery SET state = 'dead_letter', leased = 0, ended_at = ?, reason = ? WHERE id = ?",
     )?;
     let mut rows = select.query(params![now.0, limit as i64])?;
-    let (mut leased, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut leased, mut dead) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
         let read = || -> rusqlite::Result<Leased> {
             let in_doubt = read_state(row, 2)? == DeliveryState::Sending;
@@ -65,32 +67,43 @@ pub(super) fn lease(
                 delivery: read_body(row, 0)?,
                 attempts: row.get(1)?,
                 in_doubt,
+                until,
             })
         };
+        let leases: u32 = row.get(4)?;
         match read() {
+            Ok(_) if leases >= LEASES_MAX => {
+                dead.push((
+                    row.get::<_, Vec<u8>>(3)?,
+                    format!("was taken {leases} times and never finished"),
+                ));
+            }
             Ok(row) => leased.push(row),
-            Err(error) => unreadable.push((row.get::<_, Vec<u8>>(3)?, error)),
+            Err(error) => dead.push((row.get(3)?, format!("is unreadable: {error}"))),
         }
     }
     for row in &leased {
         lease.execute(params![until.0, row.delivery.id.0.as_bytes()])?;
     }
-    for (id, error) in unreadable {
-        tracing::error!(%error, "a row of the outbox is unreadable and was ended as failed");
-        bury.execute(params![now.0, id])?;
+    for (id, reason) in dead {
+        tracing::error!(reason, "a row of the outbox is a dead letter");
+        bury.execute(params![now.0, reason, id])?;
     }
     Ok(leased)
 }
 
 /// Marks rows as being sent; false where the row is not as the worker saw it.
-pub(super) fn begin_attempts(connection: &Connection, attempts: &[(DeliveryId, u32)]) -> rusqlite::Result<Vec<bool>> {
+pub(super) fn begin_attempts(connection: &Connection, attempts: &[Attempt]) -> rusqlite::Result<Vec<bool>> {
     let mut update = connection.prepare_cached(
         "UPDATE delivery SET state = 'sending', attempts = ?2
-         WHERE id = ?1 AND ended_at IS NULL AND leased = 1 AND attempts = ?2 - 1",
+         WHERE id = ?1 AND ended_at IS NULL AND leased = 1 AND due_at = ?3 AND attempts = ?2 - 1",
     )?;
     attempts
         .iter()
-        .map(|(id, attempt)| Ok(update.execute(params![id.0.as_bytes(), attempt])? == 1))
+        .map(|attempt| {
+            let id = attempt.delivery.0.as_bytes();
+            Ok(update.execute(params![id, attempt.number, attempt.leased_until.0])? == 1)
+        })
         .collect()
 }
 
@@ -99,7 +112,7 @@ pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Resu
     let ended_at = finish.state.is_ended().then_some(finish.at.0);
     connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?, due_at = ?, leased = 0, ended_at = ?, reason = ?, attempts = ?
+            "UPDATE delivery SET state = ?, due_at = ?, leased = 0, leases = 0, ended_at = ?, reason = ?, attempts = ?
              WHERE id = ? AND ended_at IS NULL AND attempts = ?",
         )?
         .execute(params![
@@ -112,6 +125,60 @@ pub(super) fn finish(connection: &Connection, finish: &Finish) -> rusqlite::Resu
             finish.begun
         ])
         .map(|changed| changed == 1)
+}
+
+/// Rows of the workspace that were set aside, newest first.
+pub(super) fn dead_letters(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    before: Option<(Timestamp, DeliveryId)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<DeadLetter>> {
+    let (at, id) = place(before);
+    let mut select = connection.prepare_cached(
+        "SELECT id, ended_at, reason, attempts, body FROM delivery
+         WHERE workspace = ? AND state = 'dead_letter' AND (ended_at, id) < (?, ?)
+         ORDER BY ended_at DESC, id DESC LIMIT ?",
+    )?;
+    let rows = select.query_map(params![workspace.as_str(), at, id, limit as i64], |row| {
+        Ok(DeadLetter {
+            delivery: DeliveryId(Uuid::from_bytes(row.get(0)?)),
+            at: Timestamp(row.get(1)?),
+            reason: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+            attempts: row.get(3)?,
+            body: String::from_utf8_lossy(row.get_ref(4)?.as_bytes()?).into_owned(),
+        })
+    })?;
+    rows.collect()
+}
+
+/// Puts a row that was set aside back; false when it is none.
+pub(super) fn requeue(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    id: DeliveryId,
+    at: Timestamp,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET state = iif(attempts > 0, 'sending', 'queued'), due_at = ?, leases = 0, ended_at = NULL,
+                 reason = NULL WHERE id = ? AND workspace = ? AND state = 'dead_letter'",
+        )?
+        .execute(params![at.0, id.0.as_bytes(), workspace.as_str()])
+        .map(|changed| changed == 1)
+}
+
+/// Where a list goes on, newest first; beyond the first where it begins.
+fn place(before: Option<(Timestamp, DeliveryId)>) -> (i64, Vec<u8>) {
+    before.map_or((i64::MAX, vec![0xff; 17]), |(at, id)| (at.0, id.0.as_bytes().to_vec()))
+}
+
+/// A row; `None` for a dead letter that can't be read.
+fn read_listed(row: &Row<'_>) -> rusqlite::Result<Option<DeliveryRow>> {
+    match read_row(row) {
+        Err(_) if read_state(row, 1)? == DeliveryState::DeadLetter => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
@@ -132,8 +199,9 @@ pub(super) fn one(
 ) -> rusqlite::Result<Option<DeliveryRow>> {
     connection
         .prepare_cached("SELECT body, state, attempts, ended_at, reason FROM delivery WHERE id = ? AND workspace = ?")?
-        .query_row(params![id.0.as_bytes(), workspace.as_str()], read_row)
+        .query_row(params![id.0.as_bytes(), workspace.as_str()], read_listed)
         .optional()
+        .map(Option::flatten)
 }
 
 /// Deliveries of the workspace, newest first.
@@ -143,9 +211,7 @@ pub(super) fn list(
     filter: &DeliveryFilter,
     limit: usize,
 ) -> rusqlite::Result<Vec<DeliveryRow>> {
-    let (before_at, before_id) = filter
-        .before
-        .map_or((i64::MAX, vec![0xff; 17]), |(at, id)| (at.0, id.0.as_bytes().to_vec()));
+    let (before_at, before_id) = place(filter.before);
     let by_user = if filter.user.is_some() {
         "user = :user"
     } else {
@@ -167,7 +233,7 @@ pub(super) fn list(
             ":before_id": before_id,
             ":limit": limit as i64,
         },
-        read_row,
+        read_listed,
     )?;
-    rows.collect()
+    rows.filter_map(Result::transpose).collect()
 }

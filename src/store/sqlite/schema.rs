@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 3;
+const TABLES_VERSION: i64 = 4;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -22,6 +22,10 @@ CREATE INDEX record_wake_leased ON record (wake_leased) WHERE wake_leased = 1;
 CREATE TABLE device (
     workspace TEXT NOT NULL, device TEXT NOT NULL, subject TEXT NOT NULL,
     PRIMARY KEY (workspace, device)) WITHOUT ROWID;
+CREATE TABLE present (
+    workspace TEXT NOT NULL, tag TEXT NOT NULL, external_id TEXT NOT NULL, subject TEXT NOT NULL, device TEXT NOT NULL,
+    since INTEGER NOT NULL, evidence TEXT NOT NULL,
+    PRIMARY KEY (workspace, tag, external_id, subject, device)) WITHOUT ROWID;
 CREATE TABLE follower (
     workspace TEXT NOT NULL, topic TEXT NOT NULL, subject TEXT NOT NULL,
     PRIMARY KEY (workspace, topic, subject)) WITHOUT ROWID;
@@ -29,13 +33,15 @@ CREATE TABLE fact (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     workspace TEXT NOT NULL, subject TEXT NOT NULL, cause TEXT, body TEXT NOT NULL);
 CREATE INDEX fact_subject ON fact (workspace, subject, cause);
+CREATE INDEX fact_order ON fact (workspace, seq);
 -- `due_at` of a leased row is the end of its lease.
 CREATE TABLE delivery (
     id BLOB PRIMARY KEY,
     workspace TEXT NOT NULL, user TEXT, campaign TEXT NOT NULL, decided_at INTEGER NOT NULL,
     state TEXT NOT NULL, attempts INTEGER NOT NULL, due_at INTEGER NOT NULL, leased INTEGER NOT NULL,
-    ended_at INTEGER, reason TEXT, body TEXT NOT NULL) WITHOUT ROWID;
+    leases INTEGER NOT NULL DEFAULT 0, ended_at INTEGER, reason TEXT, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX delivery_due ON delivery (due_at) WHERE ended_at IS NULL;
+CREATE INDEX delivery_dead ON delivery (workspace, ended_at, id) WHERE state = 'dead_letter';
 CREATE INDEX delivery_list ON delivery (workspace, decided_at, id);
 CREATE INDEX delivery_user ON delivery (workspace, user, decided_at, id) WHERE user IS NOT NULL;
 CREATE TABLE outside_event (

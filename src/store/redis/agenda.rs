@@ -1,0 +1,191 @@
+//! Which partitions have something due, so that nobody has to ask all of them all the time.
+//!
+//! A node knows at once what it has committed itself. What other nodes left, or left behind when they died, is found by a
+//! sweep over all partitions: one small command each, at most every [`SWEEP_EVERY`].
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use redis::{FromRedisValue, cmd};
+use tokio::time::Instant;
+
+use super::{
+    RedisStore,
+    link::Failure,
+    scripts::{Arguments, Lua},
+};
+use crate::{domain::time::Timestamp, engine::ports::StoreError};
+
+/// How long the due work of other nodes stays unnoticed.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// A partition that can't be reached is tried again after this.
+const AGAIN_MS: i64 = 1000;
+/// Rounds of one lease. Each takes rows or learns that there are none.
+const ROUNDS_MAX: usize = 16;
+
+/// What is known of one partition.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// When its next row is due; it may be later, and never earlier but for what other nodes did.
+    due: Option<i64>,
+    /// Counts what was added here, so that an answer that is older does not hide it.
+    added: u32,
+}
+
+/// Next due times, by partition.
+pub(super) struct Agenda {
+    /// What follows a partition's tag in the name of its sorted set of due times.
+    set: &'static str,
+    known: Mutex<Vec<Known>>,
+    swept: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Agenda {
+    pub(super) fn new(set: &'static str, partitions: usize) -> Self {
+        Self {
+            set,
+            known: Mutex::new(vec![Known::default(); partitions]),
+            swept: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This node has put something there.
+    pub(super) fn add(&self, partition: usize, due: i64) {
+        let known = &mut self.known()[partition];
+        known.due = Some(known.due.map_or(due, |earlier| earlier.min(due)));
+        known.added = known.added.wrapping_add(1);
+    }
+
+    /// This node is about to put something there; the answer will say when what is there is due.
+    pub(super) fn expect(&self, partition: usize) -> u32 {
+        let known = &mut self.known()[partition];
+        known.added = known.added.wrapping_add(1);
+        known.added
+    }
+
+    /// The partition was asked when it had `added`.
+    pub(super) fn learn(&self, partition: usize, added: u32, due: Option<i64>) {
+        let known = &mut self.known()[partition];
+        known.due = if known.added == added {
+            due
+        } else {
+            known.due.into_iter().chain(due).min()
+        };
+    }
+
+    /// Partitions with something due, the longest due first, and what they had.
+    fn due(&self, now: Timestamp) -> Vec<(usize, u32)> {
+        let mut due: Vec<(i64, usize, u32)> = self
+            .known()
+            .iter()
+            .enumerate()
+            .filter_map(|(partition, known)| Some((known.due.filter(|due| *due <= now.0)?, partition, known.added)))
+            .collect();
+        due.sort_unstable();
+        due.into_iter()
+            .map(|(_, partition, added)| (partition, added))
+            .collect()
+    }
+
+    /// Asks every partition unless that was done just now.
+    async fn sweep(&self, store: &RedisStore) -> Result<(), StoreError> {
+        let mut swept = self.swept.lock().await;
+        if swept.is_some_and(|last| last.elapsed() < SWEEP_EVERY) {
+            return Ok(());
+        }
+        let added: Vec<u32> = self.known().iter().map(|known| known.added).collect();
+        let answers = join_all((0..store.keys.count()).map(async |partition| {
+            let mut first = cmd("ZRANGE");
+            first.arg(format!("{}:{}", store.keys.partition(partition), self.set));
+            first.arg(0).arg(0).arg("WITHSCORES");
+            store.link.ask::<Vec<(Vec<u8>, i64)>>(&first).await
+        }))
+        .await;
+        let (mut reached, mut last_failure) = (false, None);
+        for ((partition, added), answer) in added.into_iter().enumerate().zip(answers) {
+            match answer {
+                Ok(first) => {
+                    reached = true;
+                    self.learn(partition, added, first.first().map(|(_, due)| *due));
+                }
+                Err(failure) => last_failure = Some(failure),
+            }
+        }
+        match last_failure {
+            Some(failure) if !reached => Err(failure.into()),
+            _ => {
+                *swept = Some(Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// When something is due next.
+    pub(super) async fn next(&self, store: &RedisStore) -> Result<Option<Timestamp>, StoreError> {
+        self.sweep(store).await?;
+        Ok(self.known().iter().filter_map(|known| known.due).min().map(Timestamp))
+    }
+
+    /// Takes up to `limit` due rows by `script`, which answers when the partition's next row is due, and its rows. A
+    /// partition that can't be reached doesn't hold up the others.
+    pub(super) async fn lease<Row: FromRedisValue>(
+        &self,
+        store: &RedisStore,
+        script: &Lua,
+        (now, until): (Timestamp, Timestamp),
+        limit: usize,
+    ) -> Result<Vec<(usize, Row)>, StoreError> {
+        self.sweep(store).await?;
+        let mut rows = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let room = limit - rows.len();
+            let mut due = self.due(now);
+            due.truncate(room);
+            if due.is_empty() {
+                break;
+            }
+            let share = room / due.len();
+            let mut arguments = Arguments::default();
+            arguments.number(now.0).number(until.0).number(share);
+            let arguments = &arguments.0;
+            let answers = join_all(due.into_iter().map(async |(partition, added)| {
+                let key = store.keys.partition(partition);
+                let answer: Result<(String, Vec<Row>), Failure> = script.run(&store.link, key, arguments).await;
+                (partition, added, answer)
+            }))
+            .await;
+            let mut last_failure = None;
+            for (partition, added, answer) in answers {
+                match answer {
+                    Ok((next, leased)) => {
+                        self.learn(partition, added, score(&next));
+                        rows.extend(leased.into_iter().map(|row| (partition, row)));
+                    }
+                    Err(failure) => {
+                        self.learn(partition, added, Some(now.0 + AGAIN_MS));
+                        last_failure = Some(failure);
+                    }
+                }
+            }
+            if let (Some(failure), true) = (last_failure, rows.is_empty()) {
+                return Err(failure.into());
+            }
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// A sorted set's score as it is written in Lua's answers.
+pub(super) fn score(text: &str) -> Option<i64> {
+    text.parse::<f64>().ok().map(|score| score as i64)
+}

@@ -1,0 +1,248 @@
+//! Commits: those of one partition travel together and are done by one script.
+//!
+//! An answer that does not come in time leaves open whether it was done. So each commit has an id, and a record keeps its
+//! latest ids: sent again, a commit that was done says so, and one that was not is done now.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::future::join_all;
+use redis::cmd;
+use uuid::Uuid;
+
+use super::{
+    RedisStore,
+    agenda::score,
+    devices::{CommitId, Reserved, concerns_devices},
+    link::Failure,
+    present::place_of,
+    scripts::Arguments,
+};
+use crate::{
+    domain::ids::{CauseId, DeviceId, SubjectId, WorkspaceId},
+    engine::ports::{Commit, CommitOutcome, StoreError, StoredRecord},
+};
+
+/// Commits in one run of the script: it must not hold up the server for long.
+const SCRIPT_COMMITS_MAX: usize = 16;
+/// Times that commits without an answer are sent.
+const TRIES_MAX: u32 = 4;
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+/// Bytes before a record's own: version, number of commit ids, up to four of them.
+const VERSION_BYTES: usize = 8;
+const ID_BYTES: usize = 8;
+/// Added to the number of ids of a record that was deleted.
+const DELETED: u8 = 128;
+
+/// A commit on its way.
+struct Sent<'a> {
+    commit: &'a Commit,
+    id: CommitId,
+    partition: usize,
+    devices: Vec<DeviceId>,
+    outcome: Option<CommitOutcome>,
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+/// A fresh id.
+pub(super) fn fresh_id() -> CommitId {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    (high ^ low).to_be_bytes()
+}
+
+impl RedisStore {
+    pub(super) async fn commit_all(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
+        let mut all = join_all(commits.iter().map(|commit| self.begin(commit)))
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut by_partition: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, sent) in all.iter().enumerate().filter(|(_, sent)| sent.outcome.is_none()) {
+            by_partition.entry(sent.partition).or_default().push(index);
+        }
+        let answers = join_all(by_partition.into_iter().map(async |(partition, indexes)| {
+            let group: Vec<&Sent<'_>> = indexes.iter().map(|&index| &all[index]).collect();
+            let outcomes = self.commit_partition(partition, &group).await;
+            (indexes, outcomes)
+        }))
+        .await;
+        let mut failure = None;
+        for (indexes, outcomes) in answers {
+            match outcomes {
+                Ok(outcomes) => {
+                    for (index, outcome) in indexes.into_iter().zip(outcomes) {
+                        all[index].outcome = Some(outcome);
+                    }
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        join_all(all.iter().filter(|sent| !sent.devices.is_empty()).filter_map(|sent| {
+            let done = matches!(sent.outcome?, CommitOutcome::Done(_));
+            Some(self.settle_devices(sent.commit, sent.id, &sent.devices, done))
+        }))
+        .await;
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(all.into_iter().filter_map(|sent| sent.outcome).collect()),
+        }
+    }
+
+    /// Reserves the commit's devices.
+    async fn begin<'a>(&self, commit: &'a Commit) -> Result<Sent<'a>, StoreError> {
+        let mut sent = Sent {
+            commit,
+            id: fresh_id(),
+            partition: self.keys.of_subject(&commit.workspace, &commit.subject),
+            devices: Vec::new(),
+            outcome: None,
+        };
+        if concerns_devices(commit) {
+            match self.reserve_devices(commit, sent.id).await? {
+                Reserved::All(devices) => sent.devices = devices,
+                Reserved::Taken => sent.outcome = Some(CommitOutcome::Conflict),
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn commit_partition(&self, partition: usize, group: &[&Sent<'_>]) -> Result<Vec<CommitOutcome>, StoreError> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for group in group.chunks(SCRIPT_COMMITS_MAX) {
+            outcomes.extend(self.commit_group(partition, group).await?);
+        }
+        Ok(outcomes)
+    }
+
+    async fn commit_group(&self, partition: usize, group: &[&Sent<'_>]) -> Result<Vec<CommitOutcome>, StoreError> {
+        let mut arguments = Arguments::default();
+        arguments.flag(false).number(self.kept.as_millis()).number(group.len());
+        for sent in group {
+            let one = encode(sent)?;
+            arguments.number(one.len());
+            arguments.0.extend(one);
+        }
+        let key = self.keys.partition(partition);
+        let (pushes, wakes) = (self.outbox.expect(partition), self.wakes.expect(partition));
+        let mut tries = 1;
+        let (answers, push_due, wake_due): (Vec<String>, String, String) = loop {
+            match self.scripts.commit.run(&self.link, key, &arguments.0).await {
+                Err(Failure::Unknown(_)) if tries < TRIES_MAX => {
+                    tries += 1;
+                    tokio::time::sleep(TRY_AGAIN).await;
+                    arguments.0[0] = b"1".to_vec();
+                }
+                answers => break answers?,
+            }
+        };
+        self.outbox.learn(partition, pushes, score(&push_due));
+        self.wakes.learn(partition, wakes, score(&wake_due));
+        if answers.len() != group.len() {
+            return Err(StoreError::Damaged("a commit was answered strangely".to_owned()));
+        }
+        answers
+            .iter()
+            .map(|answer| match answer.as_str() {
+                "C" => Ok(CommitOutcome::Conflict),
+                "U" => Err(StoreError::Unavailable(
+                    "Redis answered too late to tell what became of a commit".to_owned(),
+                )),
+                version => version
+                    .parse()
+                    .map(CommitOutcome::Done)
+                    .map_err(|_| StoreError::Damaged(format!("a commit was answered `{version}`"))),
+            })
+            .collect()
+    }
+
+    pub(super) async fn load_records(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<StoredRecord>>, StoreError> {
+        let records = join_all(subjects.iter().map(async |subject| {
+            let partition = self.keys.partition(self.keys.of_subject(workspace, subject));
+            let mut get = cmd("GET");
+            get.arg(format!("{partition}:s:{workspace}\0{}", subject.to_key()));
+            self.link.ask::<Option<Vec<u8>>>(&get).await
+        }))
+        .await;
+        records
+            .into_iter()
+            .map(|record| record?.map_or(Ok(None), |bytes| decode(&bytes)))
+            .collect()
+    }
+}
+
+/// A record as the script wrote it; `None` for one that was deleted.
+fn decode(bytes: &[u8]) -> Result<Option<StoredRecord>, StoreError> {
+    let damaged = || StoreError::Damaged("a record is cut short".to_owned());
+    let (version, rest) = bytes.split_first_chunk::<VERSION_BYTES>().ok_or_else(damaged)?;
+    let (ids, rest) = rest.split_first().ok_or_else(damaged)?;
+    if *ids >= DELETED {
+        return Ok(None);
+    }
+    let (schema, bytes) = rest
+        .get(usize::from(*ids) * ID_BYTES..)
+        .and_then(<[u8]>::split_first)
+        .ok_or_else(damaged)?;
+    Ok(Some(StoredRecord {
+        version: u64::from_be_bytes(*version),
+        schema: *schema,
+        bytes: bytes.to_vec(),
+    }))
+}
+
+/// A commit's arguments, in the order in which the script takes them.
+fn encode(sent: &Sent<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
+    let commit = sent.commit;
+    let record = commit.record.as_ref().map_or_else(Vec::new, |(schema, bytes)| {
+        let mut record = Vec::with_capacity(1 + bytes.len());
+        record.push(*schema);
+        record.extend_from_slice(bytes);
+        record
+    });
+    // A deleted record wants nothing any more.
+    let wake_at = commit.wake_at.filter(|_| commit.record.is_some());
+    let mut arguments = Arguments::default();
+    arguments
+        .add(commit.workspace.as_str())
+        .add(commit.subject.to_key())
+        .add(sent.id)
+        .number(commit.expected)
+        .add(record)
+        .flag(!sent.devices.is_empty())
+        .add(wake_at.map_or_else(String::new, |at| at.0.to_string()))
+        .flag(commit.erase);
+    for topics in [&commit.follows, &commit.unfollows] {
+        arguments.number(topics.len());
+        for topic in topics {
+            arguments.add(topic.as_str());
+        }
+    }
+    arguments.number(commit.deliveries.len());
+    for delivery in &commit.deliveries {
+        arguments
+            .add(delivery.id.0.as_bytes())
+            .number(delivery.decided_at.0)
+            .add(delivery.campaign.as_str())
+            .add(to_json(delivery)?);
+    }
+    arguments.number(commit.facts.len());
+    for (cause, fact) in &commit.facts {
+        arguments
+            .add(cause.as_ref().map_or("", CauseId::as_str))
+            .add(to_json(fact)?);
+    }
+    arguments.number(commit.presence.len());
+    for change in &commit.presence {
+        arguments.add(place_of(&change.geofence)).add(change.device.as_str());
+        match change.stay {
+            None => arguments.add("").add(""),
+            Some(stay) => arguments.number(stay.since.0).add(stay.evidence.as_str()),
+        };
+    }
+    Ok(arguments.0)
+}

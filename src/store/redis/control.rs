@@ -1,0 +1,285 @@
+//! Catalogue and keys: in one slot, so that each change is one script. The parts of geofence sets, which are large, are
+//! spread (`geofences.rs`). Each change leaves a line in a stream, which the other nodes follow.
+
+use std::{str::FromStr, sync::atomic::Ordering};
+
+use async_trait::async_trait;
+use redis::cmd;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{RedisStore, commit::to_json};
+use crate::{
+    domain::{
+        campaign::Campaign,
+        ids::{CampaignId, ExternalId, GeofenceId, SetName, Tag, WorkspaceId},
+        time::Timestamp,
+    },
+    engine::ports::{
+        ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError,
+        StoredEdit,
+    },
+};
+
+/// Changes read at once.
+const CHANGES_MAX: usize = 256;
+
+/// A key as it is kept.
+#[derive(Serialize, Deserialize)]
+struct KeyDocument {
+    hash: [u8; 32],
+    workspace: WorkspaceId,
+    role: Role,
+    name: String,
+    created_at: Timestamp,
+}
+
+pub(super) fn damaged(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(what.to_string())
+}
+
+pub(super) fn parse<T: FromStr>(text: &str) -> Result<T, StoreError> {
+    text.parse()
+        .map_err(|_| damaged(format!("`{text}`, which is no number")))
+}
+
+/// `tag NUL external id`.
+pub(super) fn read_geofence(name: &str) -> Result<GeofenceId, StoreError> {
+    let (tag, external_id) = name
+        .split_once('\0')
+        .ok_or_else(|| damaged(format!("geofence `{name}`")))?;
+    Ok(GeofenceId {
+        tag: Tag::new(tag).map_err(damaged)?,
+        external_id: ExternalId::new(external_id).map_err(damaged)?,
+    })
+}
+
+/// A change as the stream has it; `None` for one of this node's own.
+fn read_change(fields: &[String], node: &str) -> Result<Option<ControlChange>, StoreError> {
+    let field = |name: &str| {
+        let pair = fields.chunks_exact(2).find(|pair| pair[0] == name);
+        pair.map(|pair| pair[1].as_str())
+            .ok_or_else(|| damaged("a change without a field"))
+    };
+    if field("n")? == node {
+        return Ok(None);
+    }
+    let workspace = WorkspaceId::new(field("w")?).map_err(damaged)?;
+    Ok(Some(match field("k")? {
+        "keys" => ControlChange::Keys,
+        "campaigns" => ControlChange::Campaigns(workspace),
+        "sets" => ControlChange::Sets(workspace),
+        "edit" => ControlChange::Edit(
+            workspace,
+            SetName::new(field("s")?).map_err(damaged)?,
+            read_geofence(field("g")?)?,
+        ),
+        other => return Err(damaged(format!("a change of `{other}`"))),
+    }))
+}
+
+#[async_trait]
+impl ControlStore for RedisStore {
+    async fn changes(&self, since: Option<&str>) -> Result<ControlChanges, StoreError> {
+        type Entries = Vec<(String, Vec<String>)>;
+        let stream = format!("{}:changes", self.keys.control());
+        let mut read = cmd("XRANGE");
+        let Some(since) = since else {
+            let mut last = cmd("XREVRANGE");
+            let last: Entries = self
+                .link
+                .ask(last.arg(stream).arg("+").arg("-").arg("COUNT").arg(1))
+                .await?;
+            let upto = last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+            return Ok(ControlChanges {
+                upto,
+                by_others: Vec::new(),
+            });
+        };
+        // Inclusive: when the one seen last is gone, others may be, too.
+        let read = read.arg(stream).arg(since).arg("+").arg("COUNT").arg(CHANGES_MAX + 1);
+        let entries: Entries = self.link.ask(read).await?;
+        let seen = entries.first().is_some_and(|(id, _)| id == since);
+        let upto = entries.last().map_or(since, |(id, _)| id).to_owned();
+        let is_lost = !seen && since != "0-0";
+        if self.unsure.swap(false, Ordering::AcqRel) || is_lost {
+            return Ok(ControlChanges {
+                upto,
+                by_others: vec![ControlChange::Everything],
+            });
+        }
+        let node = self.node.to_string();
+        let by_others = entries
+            .iter()
+            .skip(usize::from(seen))
+            .filter_map(|(_, fields)| read_change(fields, &node).transpose())
+            .collect::<Result<_, _>>()?;
+        Ok(ControlChanges { upto, by_others })
+    }
+
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
+        let mut members = cmd("SMEMBERS");
+        members.arg(format!("{}:workspaces", self.keys.control()));
+        let mut names: Vec<String> = self.link.ask(&members).await?;
+        names.sort_unstable();
+        names
+            .into_iter()
+            .map(|name| WorkspaceId::new(name).map_err(damaged))
+            .collect()
+    }
+
+    async fn list_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError> {
+        self.geofence_sets(workspace).await
+    }
+
+    async fn set_versions(&self, workspace: &WorkspaceId, set: &SetName) -> Result<Vec<SetVersion>, StoreError> {
+        self.geofence_set_versions(workspace, set).await
+    }
+
+    async fn load_part(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        version: u32,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.geofence_part(workspace, set, version, number).await
+    }
+
+    async fn put_part(&self, upload: Uuid, number: u32, pack: Vec<u8>) -> Result<(), StoreError> {
+        self.put_geofence_part(upload, number, &pack).await
+    }
+
+    async fn finish_upload(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        upload: FinishedUpload,
+        versions_kept: u32,
+    ) -> Result<u32, StoreError> {
+        self.finish_geofence_upload(workspace, set, upload, versions_kept).await
+    }
+
+    async fn discard_upload(&self, upload: Uuid) -> Result<(), StoreError> {
+        self.delete_parts(upload).await
+    }
+
+    async fn activate_version(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        version: u32,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut arguments = self.change(workspace);
+        arguments.add(set.as_str()).number(version).number(at.0);
+        let done: i64 = self.control(&self.scripts.activate_version, &arguments).await?;
+        Ok(done == 1)
+    }
+
+    async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError> {
+        self.delete_geofence_set(workspace, set).await
+    }
+
+    async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError> {
+        self.geofence_edits(workspace).await
+    }
+
+    async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError> {
+        self.put_geofence_edit(workspace, edit, at).await
+    }
+
+    async fn load_campaigns(&self, workspace: &WorkspaceId) -> Result<Vec<(Campaign, serde_json::Value)>, StoreError> {
+        let mut all = cmd("HVALS");
+        all.arg(format!("{}:campaigns:{workspace}", self.keys.control()));
+        let documents: Vec<String> = self.link.ask(&all).await?;
+        let mut campaigns = documents
+            .iter()
+            .map(|document| {
+                let (head, body) = document
+                    .split_once('\n')
+                    .ok_or_else(|| damaged("a campaign cut short"))?;
+                let version = parse(head.split(' ').next().unwrap_or_default())?;
+                let document: serde_json::Value = serde_json::from_str(body).map_err(damaged)?;
+                let campaign = Campaign::read(&document, version).map_err(damaged)?;
+                Ok((campaign, document))
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        campaigns.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        Ok(campaigns)
+    }
+
+    async fn put_campaign(
+        &self,
+        workspace: &WorkspaceId,
+        id: &CampaignId,
+        document: &serde_json::Value,
+        at: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let mut arguments = self.change(workspace);
+        arguments.add(id.as_str()).number(at.0).add(document.to_string());
+        self.control(&self.scripts.put_campaign, &arguments).await
+    }
+
+    async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError> {
+        let mut arguments = self.change(workspace);
+        arguments.add(id.as_str());
+        let deleted: i64 = self.control(&self.scripts.delete_campaign, &arguments).await?;
+        Ok(deleted == 1)
+    }
+
+    async fn load_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let mut all = cmd("HGETALL");
+        all.arg(format!("{}:keys", self.keys.control()));
+        let documents: Vec<(String, Vec<u8>)> = self.link.ask(&all).await?;
+        let mut keys = documents
+            .into_iter()
+            .map(|(id, document)| {
+                let key: KeyDocument = serde_json::from_slice(&document).map_err(damaged)?;
+                Ok(ApiKey {
+                    id,
+                    hash: key.hash,
+                    workspace: key.workspace,
+                    role: key.role,
+                    name: key.name,
+                    created_at: key.created_at,
+                })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        keys.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(keys)
+    }
+
+    async fn put_key(&self, key: ApiKey) -> Result<(), StoreError> {
+        let mut arguments = self.change(&key.workspace);
+        arguments.add(&key.id).add(to_json(&KeyDocument {
+            hash: key.hash,
+            workspace: key.workspace,
+            role: key.role,
+            name: key.name,
+            created_at: key.created_at,
+        })?);
+        self.control::<i64>(&self.scripts.put_key, &arguments).await.map(drop)
+    }
+
+    async fn delete_key(&self, workspace: &WorkspaceId, id: &str) -> Result<bool, StoreError> {
+        let keys = self.load_keys().await?;
+        if !keys.iter().any(|key| key.id == id && key.workspace == *workspace) {
+            return Ok(false);
+        }
+        let mut arguments = self.change(workspace);
+        arguments.add(id);
+        let deleted: i64 = self.control(&self.scripts.delete_key, &arguments).await?;
+        Ok(deleted == 1)
+    }
+
+    async fn installation_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let mut keep = cmd("HSETNX");
+        keep.arg(self.keys.meta()).arg("secret").arg(&fresh[..]);
+        let _: i64 = self.link.ask(&keep).await?;
+        let mut read = cmd("HGET");
+        read.arg(self.keys.meta()).arg("secret");
+        let secret: Vec<u8> = self.link.ask(&read).await?;
+        secret.try_into().map_err(|_| damaged("a secret of another length"))
+    }
+}

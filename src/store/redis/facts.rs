@@ -1,0 +1,209 @@
+//! Facts: in each partition a stream for each workspace, in whose order a customer's facts were committed.
+//!
+//! Read all together they are ordered by (millisecond, partition, number). A partition may commit something whose
+//! millisecond is a little earlier than what another one has shown already: clocks differ, and reading takes time. So
+//! before anything is shown, every partition's stream is moved beyond the last millisecond of it (XSETID): what is
+//! committed later gets a later place. A place is therefore all that a reader needs to go on from, with any node and
+//! after any restart, and nothing is ever passed over.
+
+use futures_util::future::join_all;
+use redis::cmd;
+
+use super::{
+    RedisStore,
+    link::Failure,
+    merge::{Page, merge, share},
+    scripts::Arguments,
+};
+use crate::{
+    domain::{
+        event::{Event, Fact},
+        ids::{CauseId, SubjectId, WorkspaceId},
+    },
+    engine::ports::{FactCursor, StoreError},
+};
+
+/// Latest facts of a customer among which those of one cause are looked for.
+const LOOKED_THROUGH_MAX: isize = 4096;
+
+/// An entry's place among all: millisecond, partition, number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    ms: u64,
+    partition: usize,
+    number: u64,
+}
+
+/// A stream's entries: ids with names and values of their fields.
+type Entries = Vec<(String, Vec<Vec<u8>>)>;
+
+impl Place {
+    fn read(cursor: &FactCursor) -> Option<Self> {
+        let mut parts = cursor.as_str().split('.');
+        let place = Self {
+            ms: parts.next()?.parse().ok()?,
+            partition: parts.next()?.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(place)
+    }
+
+    fn cursor(self) -> FactCursor {
+        FactCursor::new(format!("{}.{}.{}", self.ms, self.partition, self.number))
+    }
+
+    /// Where a partition's stream goes on after this place.
+    fn next_in(self, partition: usize) -> String {
+        match partition.cmp(&self.partition) {
+            std::cmp::Ordering::Less => format!("{}", self.ms + 1),
+            std::cmp::Ordering::Equal => format!("({}-{}", self.ms, self.number),
+            std::cmp::Ordering::Greater => format!("{}", self.ms),
+        }
+    }
+}
+
+fn read_entries(partition: usize, entries: Entries) -> Result<Vec<(Place, Vec<u8>)>, Failure> {
+    let unreadable = || Failure::Unreadable("a stream has an entry that is no fact".to_owned());
+    entries
+        .into_iter()
+        .map(|(id, fields)| {
+            let (ms, number) = id.split_once('-').ok_or_else(unreadable)?;
+            let place = Place {
+                ms: ms.parse().map_err(|_| unreadable())?,
+                partition,
+                number: number.parse().map_err(|_| unreadable())?,
+            };
+            let body = fields.chunks_exact(2).find(|field| field[0] == b"b");
+            Ok((place, body.ok_or_else(unreadable)?[1].clone()))
+        })
+        .collect()
+}
+
+impl RedisStore {
+    /// Facts after a place; `None`: from the first that is kept.
+    pub(super) async fn read_facts(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
+        let after = match after {
+            None => Place {
+                ms: 0,
+                partition: 0,
+                number: 0,
+            },
+            Some(cursor) => Place::read(cursor).ok_or(StoreError::UnknownCursor)?,
+        };
+        let found = self.read_streams(workspace, after, None, limit).await?;
+        let Some((last, _)) = found.items.iter().take(limit).next_back() else {
+            return Ok(Vec::new());
+        };
+        let certain = self.read_streams(workspace, after, Some(last.ms), limit).await?;
+        certain
+            .items
+            .into_iter()
+            .take(limit)
+            .map(|(place, body)| {
+                let fact = serde_json::from_slice(&body).map_err(|error| StoreError::Damaged(error.to_string()))?;
+                Ok((place.cursor(), fact))
+            })
+            .collect()
+    }
+
+    /// Every partition's next facts together, up to a millisecond before which nothing comes any more.
+    async fn read_streams(
+        &self,
+        workspace: &WorkspaceId,
+        after: Place,
+        until: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<(Place, Vec<u8>)>, StoreError> {
+        let count = share(limit, self.keys.count());
+        let pages = join_all((0..self.keys.count()).map(async |partition| {
+            let key = self.keys.partition(partition);
+            let entries: Entries = match until {
+                None => {
+                    let mut range = cmd("XRANGE");
+                    range
+                        .arg(format!("{key}:fx:{workspace}"))
+                        .arg(after.next_in(partition))
+                        .arg("+");
+                    self.link.ask(range.arg("COUNT").arg(count)).await?
+                }
+                Some(until) => {
+                    let mut arguments = Arguments::default();
+                    arguments
+                        .add(workspace.as_str())
+                        .add(after.next_in(partition))
+                        .number(until)
+                        .number(count);
+                    self.scripts.facts.run(&self.link, key, &arguments.0).await?
+                }
+            };
+            let has_more = entries.len() == count;
+            let items = read_entries(partition, entries)?;
+            Ok(Page { items, has_more })
+        }))
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, Failure>>()?;
+        Ok(merge(pages, |(place, _)| *place))
+    }
+
+    /// Where the facts end for now.
+    pub(super) async fn end_of_facts(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
+        let last = join_all((0..self.keys.count()).map(async |partition| {
+            let mut last = cmd("XREVRANGE");
+            last.arg(format!("{}:fx:{workspace}", self.keys.partition(partition)));
+            let entries: Entries = self.link.ask(last.arg("+").arg("-").arg("COUNT").arg(1)).await?;
+            read_entries(partition, entries)
+        }))
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, Failure>>()?;
+        let ms = last.into_iter().flatten().map(|(place, _)| place.ms).max().unwrap_or(0);
+        // Nothing may get a place before this one any more.
+        let end = Place {
+            ms,
+            partition: self.keys.count(),
+            number: 0,
+        };
+        self.read_streams(workspace, end, Some(ms), 1).await?;
+        Ok(end.cursor())
+    }
+
+    /// The events that an earlier input of the customer brought about.
+    pub(super) async fn events_by_cause(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        cause: &CauseId,
+    ) -> Result<Vec<Event>, StoreError> {
+        let partition = self.keys.of_subject(workspace, subject);
+        let key = self.keys.partition(partition);
+        let mut index = cmd("LRANGE");
+        index.arg(format!("{key}:fi:{workspace}\0{}", subject.to_key()));
+        let index: Vec<String> = self.link.ask(index.arg(-LOOKED_THROUGH_MAX).arg(-1)).await?;
+        let ids = index
+            .iter()
+            .filter_map(|entry| entry.split_once(' '))
+            .filter(|(_, caused_by)| *caused_by == cause.as_str());
+        let entries = join_all(ids.map(async |(id, _)| {
+            let mut one = cmd("XRANGE");
+            one.arg(format!("{key}:fx:{workspace}")).arg(id).arg(id);
+            self.link.ask::<Entries>(&one).await
+        }))
+        .await;
+        let mut events = Vec::new();
+        for entries in entries {
+            for (_, body) in read_entries(partition, entries?)? {
+                let fact = serde_json::from_slice(&body).map_err(|error| StoreError::Damaged(error.to_string()))?;
+                if let Fact::Event(event) = fact {
+                    events.push(event);
+                }
+            }
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,280 @@
+//! Geofence sets: their versions, the parts that versions are made of, and single edits on top.
+//!
+//! Parts are written one by one and go by themselves after a day, unless the upload is finished: then they are made to
+//! stay before one script makes them a version.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use futures_util::future::join_all;
+use redis::{FromRedisValue, cmd};
+use uuid::Uuid;
+
+use super::{
+    RedisStore,
+    control::{damaged, parse, read_geofence},
+    keys::join,
+    link::Failure,
+    scripts::{Arguments, Lua},
+};
+use crate::{
+    domain::{
+        ids::{SetName, WorkspaceId},
+        time::Timestamp,
+    },
+    engine::ports::{FinishedUpload, SetSummary, SetVersion, StoreError, StoredEdit},
+};
+
+/// Parts of an upload that nobody finishes are kept for so long.
+const UPLOAD_TTL: Duration = Duration::from_hours(24);
+/// Parts that are looked at at once.
+const PARTS_AT_ONCE: u32 = 32;
+
+fn set_name(name: &str) -> Result<SetName, StoreError> {
+    SetName::new(name).map_err(damaged)
+}
+
+/// Numbers and names with blanks between them.
+fn words<const N: usize>(text: &str) -> Result<[&str; N], StoreError> {
+    let words: Vec<&str> = text.split(' ').collect();
+    words.try_into().map_err(|_| damaged(format!("`{text}`")))
+}
+
+impl RedisStore {
+    /// A change's first arguments: who makes it, and where.
+    pub(super) fn change(&self, workspace: &WorkspaceId) -> Arguments {
+        let mut arguments = Arguments::default();
+        arguments.number(self.node).add(workspace.as_str());
+        arguments
+    }
+
+    /// Runs a script on the catalogue. When it is unknown whether it was done, this node must look for itself.
+    pub(super) async fn control<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        arguments: &Arguments,
+    ) -> Result<T, StoreError> {
+        let answer = script.run(&self.link, &self.keys.control(), &arguments.0).await;
+        if matches!(answer, Err(Failure::Unknown(_))) {
+            self.unsure.store(true, Ordering::Release);
+        }
+        Ok(answer?)
+    }
+
+    /// A hash of the catalogue, as its fields and values.
+    async fn hash(&self, name: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let mut all = cmd("HGETALL");
+        all.arg(format!("{}:{name}", self.keys.control()));
+        self.link.ask(&all).await
+    }
+
+    pub(super) async fn geofence_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError> {
+        let mut summaries = Vec::new();
+        for (name, value) in self.hash(&format!("sets:{workspace}")).await? {
+            let value = String::from_utf8(value).map_err(damaged)?;
+            let [live, _, updated_at] = words(&value)?;
+            summaries.push(SetSummary {
+                set: set_name(&name)?,
+                version: parse(live)?,
+                updated_at: Timestamp(parse(updated_at)?),
+            });
+        }
+        for (set, edits) in self.edits_by_set(workspace).await? {
+            let latest = edits.iter().map(|(at, _)| *at).max().unwrap_or(Timestamp(0));
+            match summaries.iter_mut().find(|summary| summary.set == set) {
+                Some(summary) => summary.updated_at = summary.updated_at.max(latest),
+                None => summaries.push(SetSummary {
+                    set,
+                    version: 0,
+                    updated_at: latest,
+                }),
+            }
+        }
+        summaries.sort_by(|a, b| a.set.cmp(&b.set));
+        Ok(summaries)
+    }
+
+    /// The kept versions of a set with their uploads.
+    async fn versions(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+    ) -> Result<Vec<(u32, Uuid, u64, Timestamp)>, StoreError> {
+        let name = format!("versions:{}", join(workspace.as_str(), set.as_str()));
+        let mut versions = Vec::new();
+        for (version, value) in self.hash(&name).await? {
+            let value = String::from_utf8(value).map_err(damaged)?;
+            let [upload, count, created_at] = words(&value)?;
+            let upload = Uuid::parse_str(upload).map_err(damaged)?;
+            versions.push((parse(&version)?, upload, parse(count)?, Timestamp(parse(created_at)?)));
+        }
+        Ok(versions)
+    }
+
+    pub(super) async fn geofence_set_versions(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+    ) -> Result<Vec<SetVersion>, StoreError> {
+        let sets = self.geofence_sets(workspace).await?;
+        let live = sets.iter().find(|known| known.set == *set).map(|known| known.version);
+        let mut versions: Vec<SetVersion> = self
+            .versions(workspace, set)
+            .await?
+            .into_iter()
+            .map(|(version, _, count, created_at)| SetVersion {
+                version,
+                count,
+                created_at,
+                live: Some(version) == live,
+            })
+            .collect();
+        versions.sort_by_key(|version| std::cmp::Reverse(version.version));
+        Ok(versions)
+    }
+
+    pub(super) async fn geofence_part(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        version: u32,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let versions = self.versions(workspace, set).await?;
+        let Some((_, upload, ..)) = versions.into_iter().find(|known| known.0 == version) else {
+            return Ok(None);
+        };
+        let mut get = cmd("GET");
+        get.arg(self.keys.part(upload, number));
+        Ok(self.link.ask(&get).await?)
+    }
+
+    pub(super) async fn put_geofence_part(&self, upload: Uuid, number: u32, pack: &[u8]) -> Result<(), StoreError> {
+        let mut set = cmd("SET");
+        set.arg(self.keys.part(upload, number)).arg(pack);
+        set.arg("PX").arg(UPLOAD_TTL.as_millis() as u64);
+        let _: String = self.link.ask(&set).await?;
+        Ok(())
+    }
+
+    /// Runs a command on every part of an upload, which answers 0 where there is none.
+    async fn each_part(&self, upload: Uuid, command: &str) -> Result<(), StoreError> {
+        for first in (0..).step_by(PARTS_AT_ONCE as usize) {
+            let answers = join_all((first..first + PARTS_AT_ONCE).map(async |number| {
+                let mut one = cmd(command);
+                one.arg(self.keys.part(upload, number));
+                self.link.ask::<i64>(&one).await
+            }))
+            .await;
+            for answer in answers {
+                if answer? == 0 {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_parts(&self, upload: Uuid) -> Result<(), StoreError> {
+        self.each_part(upload, "DEL").await
+    }
+
+    /// Parts that no version has any more go; what is left of them by a failure is only room.
+    async fn delete_superseded(&self, uploads: &[String]) {
+        for upload in uploads {
+            let deleted = match Uuid::parse_str(upload) {
+                Ok(upload) => self.delete_parts(upload).await,
+                Err(error) => Err(damaged(error)),
+            };
+            if let Err(error) = deleted {
+                tracing::warn!(%error, upload, "parts of an old geofence version are left behind");
+            }
+        }
+    }
+
+    pub(super) async fn finish_geofence_upload(
+        &self,
+        workspace: &WorkspaceId,
+        set: &SetName,
+        finished: FinishedUpload,
+        versions_kept: u32,
+    ) -> Result<u32, StoreError> {
+        self.each_part(finished.upload, "PERSIST").await?;
+        let mut arguments = self.change(workspace);
+        arguments
+            .add(set.as_str())
+            .number(finished.upload)
+            .number(finished.count)
+            .number(finished.at.0)
+            .number(versions_kept.max(1));
+        let answer: Vec<String> = self.control(&self.scripts.finish_upload, &arguments).await?;
+        let (version, superseded) = answer.split_first().ok_or_else(|| damaged("no version"))?;
+        let version = parse(version)?;
+        self.delete_superseded(superseded).await;
+        Ok(version)
+    }
+
+    pub(super) async fn delete_geofence_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError> {
+        let mut arguments = self.change(workspace);
+        arguments.add(set.as_str());
+        let answer: Vec<String> = self.control(&self.scripts.delete_set, &arguments).await?;
+        let (was_there, uploads) = answer.split_first().ok_or_else(|| damaged("no answer"))?;
+        self.delete_superseded(uploads).await;
+        Ok(was_there == "1")
+    }
+
+    async fn edits_by_set(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> Result<Vec<(SetName, Vec<(Timestamp, StoredEdit)>)>, StoreError> {
+        let mut members = cmd("SMEMBERS");
+        members.arg(format!("{}:edited:{workspace}", self.keys.control()));
+        let mut names: Vec<String> = self.link.ask(&members).await?;
+        names.sort_unstable();
+        let mut all = Vec::new();
+        for name in names {
+            let set = set_name(&name)?;
+            let mut edits = Vec::new();
+            let kept = self.hash(&format!("edits:{}", join(workspace.as_str(), &name))).await?;
+            for (geofence, value) in kept {
+                let blank = value.iter().position(|&byte| byte == b' ');
+                let (at, edit) = value.split_at(blank.ok_or_else(|| damaged("an edit cut short"))?);
+                let at = parse(std::str::from_utf8(at).map_err(damaged)?)?;
+                let pack = match edit {
+                    [b' ', b'+', pack @ ..] => Some(pack.to_vec()),
+                    [b' ', b'-'] => None,
+                    _ => return Err(damaged("an edit cut short")),
+                };
+                let id = read_geofence(&geofence)?;
+                let set = set.clone();
+                edits.push((Timestamp(at), StoredEdit { set, id, pack }));
+            }
+            edits.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
+            all.push((set, edits));
+        }
+        Ok(all)
+    }
+
+    pub(super) async fn geofence_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError> {
+        let edits = self.edits_by_set(workspace).await?;
+        Ok(edits
+            .into_iter()
+            .flat_map(|(_, edits)| edits.into_iter().map(|(_, edit)| edit))
+            .collect())
+    }
+
+    pub(super) async fn put_geofence_edit(
+        &self,
+        workspace: &WorkspaceId,
+        edit: &StoredEdit,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut arguments = self.change(workspace);
+        arguments
+            .add(edit.set.as_str())
+            .add(join(edit.id.tag.as_str(), edit.id.external_id.as_str()))
+            .number(at.0)
+            .flag(edit.pack.is_some())
+            .add(edit.pack.as_deref().unwrap_or_default());
+        self.control::<i64>(&self.scripts.put_edit, &arguments).await.map(drop)
+    }
+}

@@ -1,0 +1,231 @@
+//! One way to talk to a single Redis and to a cluster.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, TlsCertificates, Value,
+    aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig},
+    cluster::ClusterClientBuilder,
+    cluster_async::ClusterConnection,
+    cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
+};
+
+use super::url::Address;
+use crate::engine::ports::StoreError;
+
+/// Longest pause between attempts to connect again.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
+/// Attempts to connect before commands fail; the next command begins anew.
+const RECONNECTS_MAX: usize = 4;
+/// A connection stands after this.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Times that a command follows a slot to another node.
+const REDIRECTS_MAX: u32 = 4;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Redis said no: nothing was done.
+    Refused(String),
+    /// No answer: it may have been done, or may be done yet.
+    Unknown(String),
+    /// The answer makes no sense.
+    Unreadable(String),
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(why) | Failure::Unknown(why) => Self::Unavailable(why),
+            Failure::Unreadable(why) => Self::Damaged(why),
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Connection {
+    Single(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+/// A connection that many tasks share; it heals by itself.
+pub(super) struct Link {
+    connection: Connection,
+    timeout: Duration,
+    closed: AtomicBool,
+}
+
+fn failure(error: &redis::RedisError) -> Failure {
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown)
+        | ErrorKind::Io
+        | ErrorKind::ClusterConnectionNotFound => Failure::Unknown(error.to_string()),
+        ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(error.to_string()),
+        ErrorKind::UnexpectedReturnType => Failure::Unreadable(error.to_string()),
+        _ => Failure::Unknown(error.to_string()),
+    }
+}
+
+impl Link {
+    /// Connects to the nodes of `address`.
+    pub(super) async fn open(address: &Address) -> Result<Self, StoreError> {
+        let cant = |error: &redis::RedisError| StoreError::Unavailable(format!("can't reach Redis: {error}"));
+        let roots = address.ca_file.as_ref().map(|path| {
+            let unreadable = |error| StoreError::Unavailable(format!("can't read {}: {error}", path.display()));
+            std::fs::read(path).map_err(unreadable)
+        });
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: roots.transpose()?,
+        };
+        let connection = if address.is_cluster {
+            let mut builder = ClusterClientBuilder::new(address.nodes.clone())
+                .connection_timeout(CONNECT_TIMEOUT)
+                .response_timeout(address.timeout)
+                .overall_response_timeout(Some(address.timeout))
+                .retries(REDIRECTS_MAX);
+            if let Some(username) = &address.username {
+                builder = builder.username(username);
+            }
+            if let Some(password) = &address.password {
+                builder = builder.password(password);
+            }
+            if address.ca_file.is_some() {
+                builder = builder.certs(certificates);
+            }
+            let client = builder.build().map_err(|error| cant(&error))?;
+            Connection::Cluster(client.get_async_connection().await.map_err(|error| cant(&error))?)
+        } else {
+            let node = address.nodes.first().map(String::as_str).unwrap_or_default();
+            let info = redis::IntoConnectionInfo::into_connection_info(node).map_err(|error| cant(&error))?;
+            let mut settings = info.redis_settings().clone();
+            if let Some(username) = &address.username {
+                settings = settings.set_username(username);
+            }
+            if let Some(password) = &address.password {
+                settings = settings.set_password(password);
+            }
+            let info = info.set_redis_settings(settings);
+            let client = if address.ca_file.is_some() {
+                Client::build_with_tls(info, certificates)
+            } else {
+                Client::open(info)
+            };
+            let client = client.map_err(|error| cant(&error))?;
+            let config = ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                .set_response_timeout(Some(address.timeout))
+                .set_max_delay(RECONNECT_DELAY_MAX)
+                .set_number_of_retries(RECONNECTS_MAX);
+            let manager = ConnectionManager::new_with_config(client, config).await;
+            Connection::Single(manager.map_err(|error| cant(&error))?)
+        };
+        Ok(Self {
+            connection,
+            timeout: address.timeout,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes no more commands.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    fn check_open(&self) -> Result<(), Failure> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Failure::Refused("it is closed".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn send(&self, command: &Cmd) -> Result<redis::RedisResult<Value>, Failure> {
+        self.check_open()?;
+        let mut connection = self.connection.clone();
+        let answer = async {
+            let value = match &mut connection {
+                Connection::Single(manager) => manager.req_packed_command(command).await,
+                Connection::Cluster(cluster) => cluster.req_packed_command(command).await,
+            };
+            value.and_then(Value::extract_error)
+        };
+        tokio::time::timeout(self.timeout, answer)
+            .await
+            .map_err(|_| Failure::Unknown(format!("Redis did not answer within {:?}", self.timeout)))
+    }
+
+    /// Sends a command, to the node of its first key.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let value = self.send(command).await?.map_err(|error| failure(&error))?;
+        read(value)
+    }
+
+    /// Runs a script in the slot of `key`.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        text: &str,
+        key: &str,
+        arguments: &[Vec<u8>],
+    ) -> Result<T, Failure> {
+        let command = |name: &str, script: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(script).arg(1).arg(key).arg(arguments);
+            command
+        };
+        let value = match self.send(&command("EVALSHA", script.get_hash())).await? {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.send(&command("EVAL", text)).await?
+            }
+            answer => answer,
+        };
+        read(value.map_err(|error| failure(&error))?)
+    }
+
+    /// Asks every master; a single Redis is one.
+    pub(super) async fn ask_masters<T: FromRedisValue>(&self, command: &Cmd) -> Result<Vec<T>, Failure> {
+        self.check_open()?;
+        let Connection::Cluster(cluster) = &self.connection else {
+            return Ok(vec![self.ask(command).await?]);
+        };
+        let routing = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+        let value = cluster.clone().route_command(command.clone(), routing).await;
+        match value.and_then(Value::extract_error).map_err(|error| failure(&error))? {
+            Value::Map(answers) => answers.into_iter().map(|(_, answer)| read(answer)).collect(),
+            other => Err(Failure::Unreadable(format!("masters answered {other:?}"))),
+        }
+    }
+
+    /// Waits until that many replicas have all that this connection wrote into the slot of `key`.
+    pub(super) async fn wait_for_replicas(&self, key: &str, replicas: u8) -> Result<(), Failure> {
+        self.check_open()?;
+        let mut command = redis::cmd("WAIT");
+        // The answer must come before it is given up.
+        let patience = self.timeout.mul_f32(0.8).as_millis() as u64;
+        command.arg(replicas).arg(patience);
+        let reached: u64 = match &self.connection {
+            Connection::Single(_) => self.ask(&command).await?,
+            Connection::Cluster(cluster) => {
+                let route = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+                let value = cluster
+                    .clone()
+                    .route_command(command, RoutingInfo::SingleNode(route))
+                    .await;
+                read(value.and_then(Value::extract_error).map_err(|error| failure(&error))?)?
+            }
+        };
+        if reached < u64::from(replicas) {
+            return Err(Failure::Unknown(format!(
+                "only {reached} of {replicas} replicas have it in time"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn read<T: FromRedisValue>(value: Value) -> Result<T, Failure> {
+    T::from_redis_value(value).map_err(|error| Failure::Unreadable(error.to_string()))
+}

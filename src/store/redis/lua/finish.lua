@@ -1,0 +1,31 @@
+-- Writes what rows came to. ARGV: how long facts and ended rows are kept; then for each: id of this end,
+-- delivery, workspace, subject, state, whether it has ended, attempts, begun, due, at, reason, fact ('' for none).
+local p, kept_ms = KEYS[1], ARGV[1]
+local time = redis.call('TIME')
+local oldest = string.format('%.0f', tonumber(time[1]) * 1000 - tonumber(kept_ms))
+for i = 2, #ARGV, 12 do
+  local key, delivery = p .. ':d:' .. ARGV[i + 1], ARGV[i + 1]
+  local row = redis.call('HMGET', key, 's', 'a', 'f', 'w')
+  local open = row[1] == 'queued' or row[1] == 'sending'
+  if open and tonumber(row[2]) == tonumber(ARGV[i + 7]) and row[3] ~= ARGV[i] then
+    redis.call('HSET', key, 's', ARGV[i + 4], 'a', ARGV[i + 6], 'l', '', 'n', 0, 'f', ARGV[i], 'r', ARGV[i + 10])
+    if ARGV[i + 5] == '1' then
+      redis.call('HSET', key, 'e', ARGV[i + 9])
+      redis.call('ZREM', p .. ':rt', delivery)
+      if ARGV[i + 4] == 'dead_letter' then
+        redis.call('ZADD', p .. ':dlq', ARGV[i + 9], delivery)
+        redis.call('ZREMRANGEBYSCORE', p .. ':dlq', '-inf', string.format('%.0f', tonumber(ARGV[i + 9]) - tonumber(kept_ms)))
+      end
+      redis.call('PEXPIRE', key, kept_ms)
+    else
+      redis.call('ZADD', p .. ':rt', ARGV[i + 8], delivery)
+    end
+    if ARGV[i + 11] ~= '' then
+      local who = ARGV[i + 2] .. '\0' .. ARGV[i + 3]
+      local id = redis.call('XADD', p .. ':fx:' .. ARGV[i + 2], 'MINID', '~', oldest, '*',
+        's', ARGV[i + 3], 'b', ARGV[i + 11])
+      redis.call('RPUSH', p .. ':fi:' .. who, id .. ' ')
+    end
+  end
+end
+return 1

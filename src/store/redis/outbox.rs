@@ -1,0 +1,249 @@
+//! The outbox: in each partition a sorted set of due times and a hash for each row. A lease is a due time in the future,
+//! which the row notes, too: only who knows it may begin an attempt. A row whose node died is due again by itself.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use redis::cmd;
+use uuid::Uuid;
+
+use super::{
+    RedisStore,
+    commit::{fresh_id, to_json},
+    link::Failure,
+    scripts::{Arguments, Lua},
+};
+use crate::{
+    domain::{
+        delivery::{Delivery, DeliveryState},
+        event::Fact,
+        ids::{SubjectId, WorkspaceId},
+        time::Timestamp,
+    },
+    engine::ports::{Attempt, Finish, LEASES_MAX, Leased, StoreError},
+};
+
+/// A leased row: delivery, leases before this one, state, attempts, body.
+type LeasedRow = (Vec<u8>, u32, String, u32, Vec<u8>);
+/// Times that a script without an answer is sent.
+const TRIES_MAX: u32 = 3;
+
+pub(super) fn read_state(name: &str) -> Result<DeliveryState, StoreError> {
+    DeliveryState::from_name(name).ok_or_else(|| StoreError::Damaged(format!("delivery state `{name}`")))
+}
+
+pub(super) fn read_body(body: &[u8]) -> Result<Delivery, StoreError> {
+    serde_json::from_slice(body).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+impl RedisStore {
+    /// Runs a script that changes nothing when it is run again. With `tells`, the first argument says whether it was sent
+    /// before.
+    async fn run_surely<T: redis::FromRedisValue>(
+        &self,
+        script: &Lua,
+        partition: usize,
+        mut arguments: Arguments,
+        tells: bool,
+    ) -> Result<T, Failure> {
+        let mut tries = 1;
+        loop {
+            match script
+                .run(&self.link, self.keys.partition(partition), &arguments.0)
+                .await
+            {
+                Err(Failure::Unknown(_)) if tries < TRIES_MAX => {
+                    tries += 1;
+                    if tells {
+                        arguments.0[0] = b"1".to_vec();
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    pub(super) async fn lease_rows(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Leased>, StoreError> {
+        let rows: Vec<(usize, LeasedRow)> = self
+            .outbox
+            .lease(self, &self.scripts.lease, (now, until), limit)
+            .await?;
+        let mut leased = Vec::with_capacity(rows.len());
+        for (partition, (id, leases, state, attempts, body)) in rows {
+            match read_state(&state).and_then(|state| Ok((state, read_body(&body)?))) {
+                Ok(_) if leases >= LEASES_MAX => {
+                    let reason = format!("was taken {leases} times and never finished");
+                    self.set_aside(partition, &id, attempts, now, &reason).await?;
+                }
+                Ok((state, delivery)) => leased.push(Leased {
+                    delivery,
+                    attempts,
+                    in_doubt: state == DeliveryState::Sending,
+                    until,
+                }),
+                Err(error) => {
+                    let reason = format!("is unreadable: {error}");
+                    self.set_aside(partition, &id, attempts, now, &reason).await?;
+                }
+            }
+        }
+        Ok(leased)
+    }
+
+    /// Takes a row out of the way, so that it never holds up the others.
+    async fn set_aside(
+        &self,
+        partition: usize,
+        id: &[u8],
+        attempts: u32,
+        now: Timestamp,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        tracing::error!(reason, "a row of the outbox is a dead letter");
+        let mut arguments = Arguments::default();
+        arguments
+            .number(self.kept.as_millis())
+            .add(fresh_id())
+            .add(id)
+            .add("")
+            .add("")
+            .add(DeliveryState::DeadLetter.as_str())
+            .flag(true)
+            .number(attempts)
+            .number(attempts)
+            .number(now.0)
+            .number(now.0)
+            .add(reason)
+            .add("");
+        self.run_surely::<i64>(&self.scripts.finish, partition, arguments, false)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn begin_all(&self, attempts: &[Attempt]) -> Result<Vec<bool>, StoreError> {
+        let groups = self.by_partition(attempts, |attempt| (&attempt.workspace, &attempt.subject));
+        let answers = join_all(groups.into_iter().map(async |(partition, indexes)| {
+            let mut arguments = Arguments::default();
+            arguments.flag(false);
+            for &index in &indexes {
+                let attempt = &attempts[index];
+                arguments
+                    .add(attempt.delivery.0.as_bytes())
+                    .number(attempt.number)
+                    .number(attempt.leased_until.0);
+            }
+            let begun: Result<Vec<u8>, Failure> =
+                self.run_surely(&self.scripts.begin, partition, arguments, true).await;
+            let begun = match begun {
+                Ok(begun) if self.replicas > 0 => {
+                    let key = self.keys.partition(partition);
+                    self.link.wait_for_replicas(key, self.replicas).await.map(|()| begun)
+                }
+                begun => begun,
+            };
+            (indexes, begun)
+        }))
+        .await;
+        let mut all = vec![false; attempts.len()];
+        let mut last_failure = None;
+        for (indexes, answer) in answers {
+            match answer {
+                Ok(begun) => {
+                    for (index, begun) in indexes.into_iter().zip(begun) {
+                        all[index] = begun == 1;
+                    }
+                }
+                // These are not sent now. Perhaps they are in doubt when their lease has run out.
+                Err(failure) => last_failure = Some(failure),
+            }
+        }
+        match last_failure {
+            Some(failure) if !all.contains(&true) => Err(failure.into()),
+            _ => Ok(all),
+        }
+    }
+
+    pub(super) async fn finish_all(&self, finishes: &[Finish]) -> Result<(), StoreError> {
+        let groups = self.by_partition(finishes, |finish| (&finish.workspace, &finish.subject));
+        let answers = join_all(groups.into_iter().map(async |(partition, indexes)| {
+            let mut arguments = Arguments::default();
+            arguments.number(self.kept.as_millis());
+            for &index in &indexes {
+                add_finish(&mut arguments, &finishes[index])?;
+            }
+            self.run_surely::<i64>(&self.scripts.finish, partition, arguments, false)
+                .await?;
+            for &index in &indexes {
+                if !finishes[index].state.is_ended() {
+                    self.outbox.add(partition, finishes[index].due_at.0);
+                }
+            }
+            Ok(())
+        }))
+        .await;
+        answers.into_iter().collect()
+    }
+
+    /// Positions of items, by the partition of their customer.
+    fn by_partition<T>(
+        &self,
+        items: &[T],
+        whose: impl Fn(&T) -> (&WorkspaceId, &SubjectId),
+    ) -> BTreeMap<usize, Vec<usize>> {
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, item) in items.iter().enumerate() {
+            let (workspace, subject) = whose(item);
+            groups
+                .entry(self.keys.of_subject(workspace, subject))
+                .or_default()
+                .push(index);
+        }
+        groups
+    }
+
+    pub(super) async fn depth(&self) -> Result<u64, StoreError> {
+        let depths = join_all((0..self.keys.count()).map(async |partition| {
+            let mut count = cmd("ZCARD");
+            count.arg(format!("{}:rt", self.keys.partition(partition)));
+            self.link.ask::<u64>(&count).await
+        }));
+        let mut sum = 0;
+        for depth in depths.await {
+            sum += depth?;
+        }
+        Ok(sum)
+    }
+}
+
+fn add_finish(arguments: &mut Arguments, finish: &Finish) -> Result<(), StoreError> {
+    let fact = if finish.quiet {
+        Vec::new()
+    } else {
+        to_json(&Fact::Delivery {
+            delivery: finish.delivery,
+            at: finish.at,
+            state: finish.state,
+            attempt: finish.attempts,
+            reason: finish.reason.clone(),
+        })?
+    };
+    arguments
+        .add(Uuid::new_v4().as_bytes())
+        .add(finish.delivery.0.as_bytes())
+        .add(finish.workspace.as_str())
+        .add(finish.subject.to_key())
+        .add(finish.state.as_str())
+        .flag(finish.state.is_ended())
+        .number(finish.attempts)
+        .number(finish.begun)
+        .number(finish.due_at.0)
+        .number(finish.at.0)
+        .add(finish.reason.as_deref().unwrap_or_default())
+        .add(fact);
+    Ok(())
+}

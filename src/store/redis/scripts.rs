@@ -1,0 +1,91 @@
+//! The Lua scripts. Each touches one slot, so each is done as a whole or not at all.
+
+use redis::{FromRedisValue, Script};
+
+use super::link::{Failure, Link};
+
+/// A script and its text, which is sent when a server does not know it yet.
+pub(super) struct Lua {
+    script: Script,
+    text: &'static str,
+}
+
+impl Lua {
+    fn new(text: &'static str) -> Self {
+        Self {
+            script: Script::new(text),
+            text,
+        }
+    }
+
+    /// Runs it in the slot of `key`.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        link: &Link,
+        key: &str,
+        arguments: &[Vec<u8>],
+    ) -> Result<T, Failure> {
+        link.run(&self.script, self.text, key, arguments).await
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident),+ $(,)?) => {
+        /// All of them.
+        pub(super) struct Scripts {
+            $(pub(super) $name: Lua,)+
+        }
+
+        impl Scripts {
+            pub(super) fn new() -> Self {
+                Self {
+                    $($name: Lua::new(include_str!(concat!("lua/", stringify!($name), ".lua"))),)+
+                }
+            }
+        }
+    };
+}
+
+scripts!(
+    activate_version,
+    advance_event,
+    begin,
+    commit,
+    delete_campaign,
+    delete_key,
+    delete_set,
+    facts,
+    fence,
+    finish,
+    finish_upload,
+    lease,
+    lease_wakes,
+    pending_events,
+    put_campaign,
+    put_edit,
+    put_event,
+    put_key,
+    requeue,
+    reserve,
+    settle,
+);
+
+/// Collects a script's arguments.
+#[derive(Default)]
+pub(super) struct Arguments(pub(super) Vec<Vec<u8>>);
+
+impl Arguments {
+    pub(super) fn add(&mut self, value: impl AsRef<[u8]>) -> &mut Self {
+        self.0.push(value.as_ref().to_vec());
+        self
+    }
+
+    pub(super) fn number(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        self.0.push(value.to_string().into_bytes());
+        self
+    }
+
+    pub(super) fn flag(&mut self, value: bool) -> &mut Self {
+        self.add(if value { "1" } else { "0" })
+    }
+}
