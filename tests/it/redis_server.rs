@@ -53,7 +53,7 @@ impl Redis {
 
     /// Starts the server, on what it had.
     fn run(&mut self) {
-        let script = "redis-server \"$@\" </dev/null >&2 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null";
+        let script = "redis-server \"$@\" </dev/null >&2 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait";
         let mut keeper = Command::new("sh");
         keeper.args(["-c", script, "keeper", "--bind", "127.0.0.1", "--save", "", "--dir"]);
         keeper.arg(self.folder.path());

@@ -45,6 +45,9 @@ impl Wish {
     }
 }
 
+/// A device as it is kept: owner; of a reservation the commit's id, the record's partition, whose it is to be.
+type DeviceRow = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>);
+
 /// A commit's id.
 pub(super) type CommitId = [u8; 8];
 
@@ -216,8 +219,7 @@ impl RedisStore {
                 // It changes hands faster than it can be looked at.
                 tokio::time::sleep(PAUSE).await;
             }
-            type Row = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>);
-            let (owner, id, record_at, wanted): Row = self.link.ask(&read).await?;
+            let (owner, id, record_at, wanted): DeviceRow = self.link.ask(&read).await?;
             let (Some(id), Some(record_at)) = (id, record_at) else {
                 return read_owner(owner);
             };
