@@ -4,6 +4,7 @@
 mod client;
 mod commute;
 mod drive;
+mod engine;
 mod gateway;
 mod idle;
 mod index;
@@ -33,6 +34,11 @@ struct Command {
 enum Scenario {
     /// Phones that walk between geofences, most check-ins changing nothing
     Commute(commute::Commute),
+    /// Check-ins into the engine without HTTP, on SQLite and on Redis, beside the raw store
+    Engine(engine::EngineRun),
+    /// Fills a store and waits to be killed
+    #[command(hide = true)]
+    EngineFill(engine::EngineFill),
     /// The geofence index against rstar with geo, on one core
     Index(index::Index),
     /// A large set that is replaced on a server while clients ask
@@ -47,6 +53,14 @@ enum Scenario {
 fn main() -> anyhow::Result<ExitCode> {
     match Command::parse().scenario {
         Scenario::Commute(scenario) => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(scenario.run()),
+        Scenario::Engine(scenario) => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(scenario.run()),
+        Scenario::EngineFill(scenario) => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?
             .block_on(scenario.run()),

@@ -1,0 +1,122 @@
+//! What the stores can do by themselves, with the same bytes in the same batches.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::oneshot, task::JoinSet};
+
+use super::RedisServer;
+
+/// Rows that one transaction takes at most, as in Beckon.
+const TRANSACTION_MAX: usize = 10_000;
+/// Phones whose rows are written.
+const ROWS: u64 = 20_000;
+/// A fact as JSON, about as long as an event's.
+const FACT_BYTES: usize = 350;
+
+/// A row and who waits for it.
+struct Write {
+    row: u64,
+    done: oneshot::Sender<()>,
+}
+
+/// Rows a second, with `in_flight` of them waiting for one writer, which takes what waits in one transaction.
+pub(super) async fn sqlite(
+    folder: &Path,
+    in_flight: usize,
+    bytes: usize,
+    has_facts: bool,
+    budget: Duration,
+) -> anyhow::Result<f64> {
+    let path = folder.join("raw.sqlite3");
+    let connection = rusqlite::Connection::open(&path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
+    connection.execute_batch(
+        "DROP TABLE IF EXISTS record; DROP TABLE IF EXISTS fact;
+         CREATE TABLE record (workspace TEXT, subject TEXT, version INTEGER, bytes BLOB,
+             PRIMARY KEY (workspace, subject)) WITHOUT ROWID;
+         CREATE TABLE fact (seq INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT, body TEXT);",
+    )?;
+    let (send, receive) = mpsc::channel::<Write>();
+    let writer = std::thread::spawn(move || write(connection, &receive, bytes, has_facts));
+    let start = Instant::now();
+    let written = Arc::new(AtomicU64::new(0));
+    let mut clients = JoinSet::new();
+    for client in 0..in_flight as u64 {
+        let (send, written) = (send.clone(), Arc::clone(&written));
+        clients.spawn(async move {
+            let mut row = client * 7_919;
+            while start.elapsed() < budget {
+                row = (row + 1) % ROWS;
+                let (done, answer) = oneshot::channel();
+                if send.send(Write { row, done }).is_err() || answer.await.is_err() {
+                    return;
+                }
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    drop(send);
+    clients.join_all().await;
+    let seconds = start.elapsed().as_secs_f64();
+    writer
+        .join()
+        .map_err(|_| anyhow::anyhow!("the raw writer has panicked"))??;
+    Ok(written.load(Ordering::Relaxed) as f64 / seconds)
+}
+
+fn write(
+    mut connection: rusqlite::Connection,
+    waiting: &mpsc::Receiver<Write>,
+    bytes: usize,
+    has_facts: bool,
+) -> anyhow::Result<()> {
+    let record = vec![7_u8; bytes];
+    let fact = "f".repeat(FACT_BYTES);
+    while let Ok(first) = waiting.recv() {
+        let rest = std::iter::from_fn(|| waiting.try_recv().ok()).take(TRANSACTION_MAX - 1);
+        let batch: Vec<Write> = std::iter::once(first).chain(rest).collect();
+        let transaction = connection.transaction()?;
+        {
+            let mut upsert = transaction.prepare_cached(
+                "INSERT INTO record VALUES ('default', ?1, 1, ?2)
+                 ON CONFLICT DO UPDATE SET version = version + 1, bytes = excluded.bytes",
+            )?;
+            let mut insert = transaction.prepare_cached("INSERT INTO fact (subject, body) VALUES (?1, ?2)")?;
+            for one in &batch {
+                let subject = format!("a:phone-{}", one.row);
+                upsert.execute((&subject, &record))?;
+                if has_facts {
+                    insert.execute((&subject, &fact))?;
+                }
+            }
+        }
+        transaction.commit()?;
+        for one in batch {
+            // Who no longer waits needs no answer.
+            one.done.send(()).unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+/// Reads and compare-and-swaps a second, one after the other on one Redis, by `redis-benchmark`.
+pub(super) fn redis(server: &RedisServer, in_flight: usize, array: usize, bytes: usize) -> anyhow::Result<f64> {
+    const SWAP: &str = "local old = redis.call('GET', KEYS[1]) \
+        if not old or #old >= 0 then redis.call('SET', KEYS[1], ARGV[1]) end return 1";
+    let clients = in_flight.div_ceil(array).max(2);
+    let record = "r".repeat(bytes);
+    let key = "raw:__rand_int__";
+    let swaps = server.benchmark(clients, array, &["eval", SWAP, "1", key, &record])?;
+    let reads = server.benchmark(clients, array, &["get", key])?;
+    Ok(1.0 / (1.0 / swaps + 1.0 / reads))
+}
