@@ -183,7 +183,7 @@ impl EngineRun {
             let bytes = self.record_bytes(&engine).await?;
             let raw = match redis {
                 None => raw::sqlite(folder, self.in_flight * array, bytes, changes, budget).await?,
-                Some(redis) => raw::redis(redis, self.in_flight, array, bytes)?,
+                Some(redis) => raw::redis(redis, self.in_flight, array, bytes, changes)?,
             };
             println!(
                 "  {what:<30} {ours:>9.0}/s, raw store {raw:>9.0}/s, ratio {:.2}, {bytes} bytes a record",

@@ -131,14 +131,36 @@ fn write(
     Ok(())
 }
 
-/// Reads and compare-and-swaps a second, one after the other on one Redis, by `redis-benchmark`.
-pub(super) fn redis(server: &RedisServer, in_flight: usize, array: usize, bytes: usize) -> anyhow::Result<f64> {
-    const SWAP: &str = "local old = redis.call('GET', KEYS[1]) \
-        if not old or #old >= 0 then redis.call('SET', KEYS[1], ARGV[1]) end return 1";
+/// The script that Beckon commits with.
+const COMMIT: &str = include_str!("../../../src/store/redis/lua/commit.lua");
+
+/// Reads and commits a second, one after the other on one Redis, by `redis-benchmark`: `GET`, and Beckon's own script with
+/// a new customer each time.
+pub(super) fn redis(
+    server: &RedisServer,
+    in_flight: usize,
+    array: usize,
+    bytes: usize,
+    has_facts: bool,
+) -> anyhow::Result<f64> {
     let clients = in_flight.div_ceil(array).max(2);
-    let record = "r".repeat(bytes);
-    let key = "raw:__rand_int__";
-    let swaps = server.benchmark(clients, array, &["eval", SWAP, "1", key, &record])?;
-    let reads = server.benchmark(clients, array, &["get", key])?;
-    Ok(1.0 / (1.0 / swaps + 1.0 / reads))
+    let (record, fact) = ("r".repeat(bytes), "f".repeat(FACT_BYTES));
+    let subject = "a:phone-__rand_int__";
+    // Workspace, customer, commit id, expected version, record, devices, wish, whether all is erased.
+    let mut commit = vec!["default", subject, "commitid", "0", &record, "0"];
+    commit.extend(if has_facts { ["1900000000000", "0"] } else { ["", "0"] });
+    // Topics followed and no longer; deliveries; facts; stays.
+    commit.extend(["0", "0", "0"]);
+    if has_facts {
+        commit.extend(["1", "cause", &fact, "1", "place", "phone", "1900000000000", "gps"]);
+    } else {
+        commit.extend(["0", "0"]);
+    }
+    let (sha, count) = (server.load_script(COMMIT)?, commit.len().to_string());
+    // The partition; whether it was sent before, how long things are kept, how many commits; this one's arguments.
+    let mut command = vec!["evalsha", &sha, "1", "{raw:p0000}", "0", "7776000000", "1", &count];
+    command.extend(commit);
+    let commits = server.benchmark(clients, array, &command)?;
+    let reads = server.benchmark(clients, array, &["get", &format!("{{raw:p0000}}:{subject}")])?;
+    Ok(1.0 / (1.0 / commits + 1.0 / reads))
 }

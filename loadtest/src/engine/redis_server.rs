@@ -48,7 +48,15 @@ impl RedisServer {
     pub(crate) fn benchmark(&self, clients: usize, pipelined: usize, command: &[&str]) -> anyhow::Result<f64> {
         let output = Command::new("redis-benchmark")
             .args(["-p", &self.port.to_string(), "-c", &clients.to_string()])
-            .args(["-P", &pipelined.to_string(), "-n", "300000", "-r", "20000", "--csv"])
+            .args([
+                "-P",
+                &pipelined.to_string(),
+                "-n",
+                "300000",
+                "-r",
+                "1000000000",
+                "--csv",
+            ])
             .args(command)
             .output()
             .context("redis-benchmark can't be started")?;
@@ -59,6 +67,15 @@ impl RedisServer {
             .nth(1)
             .context("redis-benchmark's output has changed")?;
         Ok(figure.trim_matches('"').parse()?)
+    }
+
+    /// Makes a script known and tells its hash.
+    pub(crate) fn load_script(&self, text: &str) -> anyhow::Result<String> {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "script", "load", text])
+            .output()
+            .context("redis-cli can't be started")?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// A figure of `INFO memory`, in bytes.
