@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
 
+mod backup;
 mod client;
 mod configuration;
 mod dead_letters;
@@ -45,6 +46,8 @@ enum What {
     Keys(keys::Keys),
     /// Look at pushes that were set aside, and queue them anew
     DeadLetters(dead_letters::DeadLetters),
+    /// Copy the embedded store while the server runs
+    Backup(backup::Backup),
     /// Check settings and show the defaults
     #[command(subcommand)]
     Config(configuration::Configuration),
@@ -63,6 +66,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         What::Replay(command) => command.run(),
         What::Keys(command) => command.run(),
         What::DeadLetters(command) => command.run(),
+        What::Backup(command) => command.run(),
         What::Config(command) => command.run(),
     }
 }

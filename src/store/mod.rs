@@ -1,8 +1,14 @@
 //! Where everything is kept. The backend is chosen once, here, by URL; nobody else asks which one it is.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use crate::engine::ports::{ControlStore, HotStore, Store, StoreError};
+use crate::{
+    domain::time::Timestamp,
+    engine::ports::{ControlStore, HotStore, Store, StoreError},
+};
 
 pub mod redis;
 pub mod sqlite;
@@ -16,6 +22,9 @@ pub enum OpenError {
          redis+cluster://HOST:PORT,HOST:PORT"
     )]
     UnknownUrl(String),
+    /// The backend has a way of its own.
+    #[error("`{0}` is no embedded store: back up Redis by its own means, such as its append-only file or a replica")]
+    NoBackup(String),
     /// The backend refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -37,6 +46,15 @@ pub async fn open(url: &str) -> Result<Store, OpenError> {
         return Err(OpenError::UnknownUrl(without_password(url)));
     };
     Ok(both(sqlite::SqliteStore::open(&PathBuf::from(directory))?))
+}
+
+/// Copies an embedded store, which a server may be using, into a folder from which another can be started. What had not
+/// ended is ended there, so that nothing is sent again.
+pub fn back_up(url: &str, to: &Path, now: Timestamp) -> Result<sqlite::Backup, OpenError> {
+    let Some(directory) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
+        return Err(OpenError::NoBackup(without_password(url)));
+    };
+    Ok(sqlite::back_up(Path::new(directory), to, now)?)
 }
 
 /// The URL as it may be shown and logged.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{ADMIN_KEY, Api, Process, fix, real_data, wait_for},
+    harness::{ADMIN_KEY, Api, Process, fix, kinds, real_data, wait_for},
     porto::{TAXIS, beckon, happenings, import_stands},
     redis_server::Redis,
 };
@@ -427,4 +427,51 @@ fn stays_come_due_though_the_server_is_killed() {
         (users.len(), users)
     );
     assert_eq!(server.terminate(), Some(0));
+}
+
+#[test]
+fn a_backup_of_a_running_server_keeps_everything_and_sends_nothing_again() {
+    let mut stage = Stage::set();
+    // Nobody is there to take the push: it waits.
+    stage.write_settings("nobody.toml", Some("https://127.0.0.1:9"));
+    let (server, api) = stage.serve_with("nobody.toml");
+    api.put_circles("shops", &[("shop", "one", 46.5, 12.3, 100.0)]);
+    let caps = json!({"caps": [{"max": 1, "per": "P1D"}]});
+    api.put_campaign("hello", "entered", "shop", &caps);
+    api.put_phone("phone", "mia");
+    api.check_in(&fix("phone", 46.5, 12.3));
+    wait_for("the push to wait", || {
+        api.get("/v1/deliveries?userId=mia")["items"][0]["attempts"] != 0
+    });
+    let copy = stage.path("copy");
+    let to = copy.to_str().expect("a path");
+    let made = beckon(&api.base, &["backup", "--store", &stage.store, "--to", to]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let again = beckon(&api.base, &["backup", "--store", &stage.store, "--to", to]);
+    assert!(!again.status.success(), "a copy is never written over");
+    server.kill();
+
+    // The original goes on and sends; then the copy is started, as if the original had been lost.
+    let (server, api) = stage.serve();
+    assert_eq!(stage.judge(&api), 1);
+    server.kill();
+    stage.store = format!("sqlite:{to}");
+    let (_server, api) = stage.serve();
+    assert_eq!(api.get("/v1/status")["outbox"], 0);
+    let row = &api.get("/v1/deliveries?userId=mia")["items"][0];
+    assert_eq!(
+        (&row["state"], row["reason"].is_string()),
+        (&json!("unknown"), true),
+        "{row}"
+    );
+    // It knows the geofence, the campaign, and that the customer has had their push.
+    let left = api.check_in(&fix("phone", 46.508, 12.3));
+    assert_eq!(kinds(&left[0]), ["exited one"]);
+    let entered = api.check_in(&fix("phone", 46.5, 12.3));
+    assert_eq!(kinds(&entered[0]), ["entered one"]);
+    assert_eq!(
+        api.get("/v1/deliveries?userId=mia")["items"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(stage.accepted().len(), 1, "only the original has sent");
 }

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::engine::ports::StoreError;
 
+mod backup;
 mod commit;
 mod control;
 mod geofences;
@@ -24,7 +25,11 @@ mod present;
 mod schema;
 mod writer;
 
+pub use backup::{Backup, back_up};
 use writer::Writer;
+
+/// The database's name in its directory.
+const FILE: &str = "beckon.sqlite3";
 
 /// Reading connections kept open.
 const READERS_MAX: usize = 4;
@@ -52,7 +57,7 @@ impl SqliteStore {
         let lock = File::create(directory.join("lock")).map_err(|error| fails("can't write into", &error))?;
         lock.try_lock()
             .map_err(|_| fails("another Beckon is using", &"stop it first, or choose another directory"))?;
-        let path = directory.join("beckon.sqlite3");
+        let path = directory.join(FILE);
         let mut connection = Connection::open(&path).map_err(|error| fails("can't open the database in", &error))?;
         schema::prepare(&mut connection).map_err(|error| fails("can't use the database in", &error))?;
         let copying = Connection::open(&path).map_err(|error| fails("can't open the database in", &error))?;
