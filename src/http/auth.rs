@@ -204,30 +204,40 @@ impl Caller {
     }
 }
 
+/// What stands behind a scheme in the `Authorization` header.
+fn credentials<'a>(request: &'a HttpRequest, scheme: &str) -> Option<&'a str> {
+    let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (given, credentials) = header.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then_some(credentials.trim())
+}
+
+/// The bearer token of a request.
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
+    credentials(request, "bearer")
+}
+
+/// The server, once everything is loaded.
+fn started_app(request: &HttpRequest) -> Result<&web::Data<App>, Problem> {
+    let app = request
+        .app_data::<web::Data<App>>()
+        .ok_or_else(|| Problem::new(Code::Internal, "the server is not set up"))?;
+    if app.lifecycle.is_started() {
+        return Ok(app);
+    }
+    Err(Problem::new(
+        Code::Unavailable,
+        "geofences and campaigns are being loaded",
+    ))
+}
+
 impl FromRequest for Caller {
     type Error = Problem;
     type Future = std::future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let identify = || {
-            let app = request
-                .app_data::<web::Data<App>>()
-                .ok_or_else(|| Problem::new(Code::Internal, "the server is not set up"))?;
-            if !app.lifecycle.is_started() {
-                return Err(Problem::new(
-                    Code::Unavailable,
-                    "geofences and campaigns are being loaded",
-                ));
-            }
-            let header = request
-                .headers()
-                .get(header::AUTHORIZATION)
-                .and_then(|value| value.to_str().ok());
-            let token = header.and_then(|value| {
-                let (scheme, token) = value.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-            });
-            let Some(token) = token else {
+            let app = started_app(request)?;
+            let Some(token) = bearer(request) else {
                 return Err(Problem::new(
                     Code::KeyMissing,
                     "send `Authorization: Bearer` with a key or device token",

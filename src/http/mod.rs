@@ -30,8 +30,10 @@ mod keys;
 mod ops;
 mod pages;
 pub mod problem;
+mod stream;
 pub mod uploads;
 mod users;
+mod who_is_here;
 
 use auth::Authority;
 use problem::{Code, Problem};
@@ -103,6 +105,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
     geofence_sets::routes(config);
     geofence_versions::routes(config);
     geofences::routes(config);
+    who_is_here::routes(config);
+    stream::routes(config);
     campaigns::routes(config);
     dead_letters::routes(config);
     deliveries::routes(config);
