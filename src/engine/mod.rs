@@ -30,6 +30,7 @@ pub mod regions;
 pub mod retry;
 pub mod streams;
 pub mod timers;
+pub mod trackers;
 pub mod who_is_here;
 
 use catalogues::Catalogues;

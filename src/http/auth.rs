@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use arc_swap::ArcSwap;
 use aws_lc_rs::{digest, hmac, rand};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use tokio::sync::Mutex;
 
 use super::{
@@ -228,6 +231,42 @@ fn started_app(request: &HttpRequest) -> Result<&web::Data<App>, Problem> {
         Code::Unavailable,
         "geofences and campaigns are being loaded",
     ))
+}
+
+/// Who asks with a name and a key by HTTP Basic authentication, for apps that know nothing else.
+#[derive(Debug)]
+pub struct NamedCaller {
+    /// The user name. Nobody has checked it: who has the key may use any.
+    pub name: String,
+    /// Whose key the password is.
+    pub caller: Caller,
+}
+
+impl FromRequest for NamedCaller {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let identify = || {
+            let app = started_app(request)?;
+            let decoded = credentials(request, "basic").and_then(|text| STANDARD.decode(text).ok());
+            let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+            let Some((name, key)) = text.as_deref().and_then(|text| text.split_once(':')) else {
+                return Err(Problem::new(
+                    Code::KeyMissing,
+                    "set a user name, and a publishable key as the password (`Authorization: Basic`)",
+                ));
+            };
+            let caller = app.authority.identify(key, app.engine.clock.now());
+            let caller =
+                caller.ok_or_else(|| Problem::new(Code::KeyInvalid, "the password is no key of this server"))?;
+            Ok(Self {
+                name: name.to_owned(),
+                caller,
+            })
+        };
+        std::future::ready(identify())
+    }
 }
 
 impl FromRequest for Caller {

@@ -28,6 +28,7 @@ mod geofence_versions;
 mod geofences;
 mod keys;
 mod ops;
+mod owntracks;
 mod pages;
 pub mod problem;
 mod stream;
@@ -107,6 +108,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     geofences::routes(config);
     who_is_here::routes(config);
     stream::routes(config);
+    owntracks::routes(config);
     campaigns::routes(config);
     dead_letters::routes(config);
     deliveries::routes(config);

@@ -17,6 +17,7 @@ mod harness;
 mod live;
 mod mall;
 mod nodes;
+mod owntracks;
 mod porto;
 mod presence;
 mod readme;
