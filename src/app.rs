@@ -119,6 +119,7 @@ impl Server {
             config.presence_rules(),
             config.geofences.versions_kept,
             config.store.cached_records_max,
+            config.stream_limits(),
             Arc::new(Metrics::default()),
         ));
         let authority = Authority::open(Arc::clone(&store.control)).await?;
@@ -149,6 +150,7 @@ impl Server {
         let tasks = vec![
             tokio::spawn(dispatcher.run(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).tell_events(stopping.clone())),
+            tokio::spawn(Arc::clone(&engine).feed_streams(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).follow_changes(
                 changes.upto,
                 async move || app.authority.reload().await,
@@ -184,6 +186,8 @@ impl Server {
     pub async fn stop(self) {
         tracing::info!("going down: finishing what is under way");
         self.lifecycle.set_stopping();
+        // They would not end by themselves.
+        self.engine.streams.close();
         self.http.stop(true).await;
         self.stop.send_replace(true);
         let deadline = tokio::time::Instant::now() + self.drain_timeout;

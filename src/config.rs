@@ -15,13 +15,16 @@ use crate::{
         presence::{PresenceRules, Thresholds},
         time::DurationMs,
     },
-    engine::{dispatch::DispatchLimits, timers::TimerLimits},
+    engine::{dispatch::DispatchLimits, streams::StreamLimits, timers::TimerLimits},
     http::HttpLimits,
     push::{ApnsConfig, FcmConfig},
 };
 
 /// The defaults, with what each setting means.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// Most streams that may be allowed.
+const STREAMS_MAX: usize = 1_000_000;
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +40,8 @@ pub struct Config {
     pub presence: PresenceSection,
     /// What comes due by itself.
     pub timers: TimersSection,
+    /// What happens, told live.
+    pub stream: StreamSection,
     /// From the outbox to the providers.
     pub dispatch: DispatchSection,
     /// The providers.
@@ -123,6 +128,20 @@ pub struct TimersSection {
     pub lease: DurationMs,
     /// How often to look.
     pub sweep: DurationMs,
+}
+
+/// `[stream]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamSection {
+    /// Streams open at once.
+    pub connections_max: usize,
+    /// How often to say that nothing happens.
+    pub heartbeat: DurationMs,
+    /// How often to look.
+    pub sweep: DurationMs,
+    /// Who takes nothing for this long is sent away.
+    pub slow_after: DurationMs,
 }
 
 /// `[dispatch]`
@@ -263,6 +282,9 @@ impl Config {
         if self.timers.batch_max == 0 || self.timers.lease.0 == 0 || self.timers.sweep.0 == 0 {
             return wrong("timers.batch_max, lease and sweep", "must be more than nothing");
         }
+        if self.stream.heartbeat.0 == 0 || self.stream.sweep.0 == 0 || self.stream.slow_after.0 == 0 {
+            return wrong("stream.heartbeat, sweep and slow_after", "must be longer than nothing");
+        }
         let presence = &self.presence;
         if !PROBABILITIES.contains(&presence.enter_at) || !PROBABILITIES.contains(&presence.exit_at) {
             return wrong("presence.enter_at and exit_at", "must be from 0.5 to 0.999");
@@ -311,6 +333,16 @@ impl Config {
             send_timeout: self.dispatch.send_timeout.to_std(),
             lease: self.dispatch.lease,
             sweep: self.dispatch.sweep.to_std(),
+        }
+    }
+
+    /// Limits of the streams.
+    pub fn stream_limits(&self) -> StreamLimits {
+        StreamLimits {
+            connections_max: self.stream.connections_max.min(STREAMS_MAX),
+            heartbeat: self.stream.heartbeat.to_std(),
+            sweep: self.stream.sweep.to_std(),
+            slow_after: self.stream.slow_after.to_std(),
         }
     }
 

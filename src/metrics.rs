@@ -95,6 +95,7 @@ pub struct Metrics {
     conflicts: Counter,
     outbox: Gauge<i64, AtomicI64>,
     geofences: Gauge<i64, AtomicI64>,
+    streams: Gauge<i64, AtomicI64>,
     commit_seconds: Histogram,
     push_seconds: Histogram,
 }
@@ -116,6 +117,7 @@ impl Default for Metrics {
             conflicts: Counter::<u64, AtomicU64>::default(),
             outbox: Gauge::default(),
             geofences: Gauge::default(),
+            streams: Gauge::default(),
             commit_seconds: latency(),
             push_seconds: latency(),
         };
@@ -146,6 +148,7 @@ impl Metrics {
         );
         registry.register("outbox_depth", "Deliveries that have not ended", self.outbox.clone());
         registry.register("geofences", "Enabled geofences", self.geofences.clone());
+        registry.register("streams", "Live streams that are open", self.streams.clone());
         registry.register(
             "commit_seconds",
             "Time of a durable commit",
@@ -224,9 +227,10 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes.
-    pub fn render(&self, outbox_depth: u64, geofences: usize) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, outbox_depth: u64, geofences: usize, streams: usize) -> Result<String, std::fmt::Error> {
         self.outbox.set(outbox_depth as i64);
         self.geofences.set(geofences as i64);
+        self.streams.set(streams as i64);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

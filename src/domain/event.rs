@@ -33,6 +33,14 @@ pub enum EventType {
 }
 
 impl EventType {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Entered, Self::Exited, Self::Scanned, Self::Dwelled, Self::Crossed];
+
+    /// Reads [`EventType::as_str`] back.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

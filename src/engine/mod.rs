@@ -28,11 +28,15 @@ pub mod ports;
 pub mod records;
 pub mod regions;
 pub mod retry;
+pub mod streams;
 pub mod timers;
+pub mod trackers;
+pub mod who_is_here;
 
 use catalogues::Catalogues;
 use ports::{Clock, Store, StoreError};
 use records::Records;
+use streams::{StreamLimits, Streams};
 use timers::WakeBell;
 
 /// Everything that the use cases share.
@@ -57,6 +61,8 @@ pub struct Engine {
     pub event_arrived: Arc<Notify>,
     /// Rings when a record wants to be woken earlier than any before.
     pub wake_bell: Arc<WakeBell>,
+    /// Who listens to what happens.
+    pub streams: Streams,
 }
 
 /// Why a use case did not do it.
@@ -81,14 +87,17 @@ impl Engine {
         presence: PresenceRules,
         versions_kept: u32,
         cached_records_max: usize,
+        stream_limits: StreamLimits,
         metrics: SharedMetrics,
     ) -> Self {
         let wake_bell = Arc::new(WakeBell::default());
+        let committed = Arc::new(Notify::new());
         let records = Records::new(
             Arc::clone(&store.hot),
             cached_records_max,
             Arc::clone(&metrics),
             Arc::clone(&wake_bell),
+            Arc::clone(&committed),
         );
         Self {
             catalogues: Arc::new(Catalogues::new(Arc::clone(&store.control))),
@@ -101,6 +110,7 @@ impl Engine {
             outbox_filled: Arc::new(Notify::new()),
             event_arrived: Arc::new(Notify::new()),
             wake_bell,
+            streams: Streams::new(stream_limits, committed),
         }
     }
 

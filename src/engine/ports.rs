@@ -301,6 +301,10 @@ pub trait HotStore: Send + Sync {
     ) -> Result<Vec<(FactCursor, Fact)>, StoreError>;
     /// The place after the last fact that there is now.
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError>;
+    /// Whether a reader may go on from that place: this store has given it, and keeps everything after it.
+    async fn leads_on(&self, workspace: &WorkspaceId, place: &FactCursor) -> Result<bool, StoreError>;
+    /// Whether the first place comes after the second one.
+    fn is_later(&self, place: &FactCursor, than: &FactCursor) -> Result<bool, StoreError>;
 
     /// Takes up to `limit` due rows; they are nobody else's until `until`.
     async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError>;

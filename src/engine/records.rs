@@ -11,6 +11,7 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
+use tokio::sync::Notify;
 
 use super::{
     EngineError,
@@ -90,17 +91,25 @@ pub struct Records {
     owners: Cache<(WorkspaceId, DeviceId), SubjectId>,
     metrics: SharedMetrics,
     wake_bell: Arc<WakeBell>,
+    committed: Arc<Notify>,
 }
 
 impl Records {
     /// Remembers up to `cached_max` records, and twice as many owners of devices.
-    pub fn new(store: Arc<dyn HotStore>, cached_max: usize, metrics: SharedMetrics, wake_bell: Arc<WakeBell>) -> Self {
+    pub fn new(
+        store: Arc<dyn HotStore>,
+        cached_max: usize,
+        metrics: SharedMetrics,
+        wake_bell: Arc<WakeBell>,
+        committed: Arc<Notify>,
+    ) -> Self {
         Self {
             store,
             cache: Cache::new(cached_max),
             owners: Cache::new(cached_max * 2),
             metrics,
             wake_bell,
+            committed,
         }
     }
 
@@ -293,8 +302,12 @@ impl Records {
             if commits.is_empty() {
                 break;
             }
+            let tells = commits.iter().any(|commit| !commit.facts.is_empty());
             let started = Instant::now();
             let outcomes = self.store.commit(commits).await;
+            if tells {
+                self.committed.notify_one();
+            }
             self.metrics.committed(started.elapsed());
             // Only the store says whose a device is, whatever became of the commit.
             for device in &moved {

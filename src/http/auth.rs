@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use arc_swap::ArcSwap;
 use aws_lc_rs::{digest, hmac, rand};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use tokio::sync::Mutex;
 
 use super::{
@@ -204,30 +207,76 @@ impl Caller {
     }
 }
 
+/// What stands behind a scheme in the `Authorization` header.
+fn credentials<'a>(request: &'a HttpRequest, scheme: &str) -> Option<&'a str> {
+    let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (given, credentials) = header.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then_some(credentials.trim())
+}
+
+/// The bearer token of a request.
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
+    credentials(request, "bearer")
+}
+
+/// The server, once everything is loaded.
+fn started_app(request: &HttpRequest) -> Result<&web::Data<App>, Problem> {
+    let app = request
+        .app_data::<web::Data<App>>()
+        .ok_or_else(|| Problem::new(Code::Internal, "the server is not set up"))?;
+    if app.lifecycle.is_started() {
+        return Ok(app);
+    }
+    Err(Problem::new(
+        Code::Unavailable,
+        "geofences and campaigns are being loaded",
+    ))
+}
+
+/// Who asks with a name and a key by HTTP Basic authentication, for apps that know nothing else.
+#[derive(Debug)]
+pub struct NamedCaller {
+    /// The user name. Nobody has checked it: who has the key may use any.
+    pub name: String,
+    /// Whose key the password is.
+    pub caller: Caller,
+}
+
+impl FromRequest for NamedCaller {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let identify = || {
+            let app = started_app(request)?;
+            let decoded = credentials(request, "basic").and_then(|text| STANDARD.decode(text).ok());
+            let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+            let Some((name, key)) = text.as_deref().and_then(|text| text.split_once(':')) else {
+                return Err(Problem::new(
+                    Code::KeyMissing,
+                    "set a user name, and a publishable key as the password (`Authorization: Basic`)",
+                ));
+            };
+            let caller = app.authority.identify(key, app.engine.clock.now());
+            let caller =
+                caller.ok_or_else(|| Problem::new(Code::KeyInvalid, "the password is no key of this server"))?;
+            Ok(Self {
+                name: name.to_owned(),
+                caller,
+            })
+        };
+        std::future::ready(identify())
+    }
+}
+
 impl FromRequest for Caller {
     type Error = Problem;
     type Future = std::future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let identify = || {
-            let app = request
-                .app_data::<web::Data<App>>()
-                .ok_or_else(|| Problem::new(Code::Internal, "the server is not set up"))?;
-            if !app.lifecycle.is_started() {
-                return Err(Problem::new(
-                    Code::Unavailable,
-                    "geofences and campaigns are being loaded",
-                ));
-            }
-            let header = request
-                .headers()
-                .get(header::AUTHORIZATION)
-                .and_then(|value| value.to_str().ok());
-            let token = header.and_then(|value| {
-                let (scheme, token) = value.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-            });
-            let Some(token) = token else {
+            let app = started_app(request)?;
+            let Some(token) = bearer(request) else {
                 return Err(Problem::new(
                     Code::KeyMissing,
                     "send `Authorization: Bearer` with a key or device token",

@@ -37,7 +37,7 @@ use crate::{
 /// Longest scanned code, in bytes.
 const CODE_BYTES_MAX: usize = 512;
 /// Greatest accuracy that means anything, in metres.
-const ACCURACY_MAX_M: f64 = 20_000_000.0;
+pub(super) const ACCURACY_MAX_M: f64 = 20_000_000.0;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/v1/check-ins").route(web::post().to(post)));

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     App,
     auth::{Caller, Identity},
-    body, path_id,
+    body, owntracks, path_id,
     problem::{Code, Problem},
     resource, to_its_end,
 };
@@ -102,6 +102,10 @@ fn check_may_change(caller: &Caller, device: &DeviceId) -> Result<(), Problem> {
         Identity::Device(own) if own != device => Err(Problem::new(
             Code::DeviceNotAllowed,
             "a device token changes its own device only",
+        )),
+        Identity::Key(Role::Publishable) if device.as_str().starts_with(owntracks::DEVICE_PREFIX) => Err(Problem::new(
+            Code::DeviceNotAllowed,
+            "this device reports by OwnTracks; only a secret key changes it",
         )),
         Identity::Key(Role::Viewer) => caller.require(Role::Marketer),
         Identity::Device(_) | Identity::Key(_) => Ok(()),

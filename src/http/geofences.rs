@@ -180,14 +180,14 @@ fn presence(geofence: &Geofence) -> [(&'static str, Value); 5] {
     ]
 }
 
-fn id_of(path: &(String, String)) -> Result<GeofenceId, Problem> {
+pub(super) fn id_of(path: &(String, String)) -> Result<GeofenceId, Problem> {
     Ok(GeofenceId {
         tag: path_id("the tag", &path.0, Tag::new)?,
         external_id: path_id("the external id", &path.1, ExternalId::new)?,
     })
 }
 
-fn unknown(id: &GeofenceId) -> Problem {
+pub(super) fn unknown(id: &GeofenceId) -> Problem {
     Problem::new(Code::GeofenceUnknown, format!("there is no geofence {id}"))
 }
 

@@ -28,10 +28,13 @@ mod geofence_versions;
 mod geofences;
 mod keys;
 mod ops;
+mod owntracks;
 mod pages;
 pub mod problem;
+mod stream;
 pub mod uploads;
 mod users;
+mod who_is_here;
 
 use auth::Authority;
 use problem::{Code, Problem};
@@ -103,6 +106,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
     geofence_sets::routes(config);
     geofence_versions::routes(config);
     geofences::routes(config);
+    who_is_here::routes(config);
+    stream::routes(config);
+    owntracks::routes(config);
     campaigns::routes(config);
     dead_letters::routes(config);
     deliveries::routes(config);

@@ -78,7 +78,7 @@ async fn metrics(app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let text = app
         .engine
         .metrics
-        .render(depth, app.engine.catalogues.geofences())
+        .render(depth, app.engine.catalogues.geofences(), app.engine.streams.open())
         .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
     Ok(HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")

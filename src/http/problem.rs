@@ -93,6 +93,12 @@ codes! {
     SetWouldBeEmpty = "set_would_be_empty", 422, "Set would be empty";
     /// The campaign's document is wrong; `errors` names the place.
     CampaignInvalid = "campaign_invalid", 422, "Invalid campaign";
+    /// Nobody can go on from that place of the stream: it is unknown, or what came after it is no longer kept. Read who is where, then open the stream without a place.
+    CursorGone = "cursor_gone", 410, "Place gone";
+    /// The message is encrypted, and this server has no key for it. Remove the encryption key in the app's settings; TLS protects the way.
+    EncryptedMessage = "encrypted_message", 422, "Encrypted message";
+    /// As many streams are open as the server allows (`stream.connections_max`). Close one, or come again later.
+    TooManyStreams = "too_many_streams", 503, "Too many streams";
     /// The store can't promise anything now. Send it again after `Retry-After`: under the same id it counts once, whether or not it was taken.
     Unavailable = "unavailable", 503, "Unavailable";
     /// Too many requests changed the same customer at once. Send it again.

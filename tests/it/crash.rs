@@ -31,7 +31,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    fn set() -> Self {
+    pub(crate) fn set() -> Self {
         let mut stage = Self::set_on("");
         stage.store = format!("sqlite:{}", stage.path("store").display());
         stage

@@ -24,7 +24,7 @@ use beckon::{
         presence::PresenceRules,
         time::{DurationMs, Timestamp},
     },
-    engine::{Engine, ingest::UnknownDevice, ports::Clock},
+    engine::{Engine, ingest::UnknownDevice, ports::Clock, streams::StreamLimits},
     geo::{Position, Shape},
     store,
 };
@@ -94,6 +94,7 @@ async fn engine(url: &str, clock: Arc<AheadClock>) -> anyhow::Result<Arc<Engine>
         VERSIONS_KEPT,
         CACHED_RECORDS,
         Arc::default(),
+        StreamLimits::default(),
     );
     engine.catalogues.load_all().await?;
     if engine.catalogues.geofences() == 0 {

@@ -79,6 +79,12 @@ fn read_entries(partition: usize, entries: Entries) -> Result<Vec<(Place, Vec<u8
         .collect()
 }
 
+/// Whether the first place comes after the second.
+pub(super) fn is_later(place: &FactCursor, than: &FactCursor) -> Result<bool, StoreError> {
+    let read = |cursor| Place::read(cursor).ok_or(StoreError::UnknownCursor);
+    Ok(read(place)? > read(than)?)
+}
+
 impl RedisStore {
     /// Facts after a place; `None`: from the first that is kept.
     pub(super) async fn read_facts(
@@ -162,8 +168,9 @@ impl RedisStore {
         .await
         .into_iter()
         .collect::<Result<Vec<_>, Failure>>()?;
-        let ms = last.into_iter().flatten().map(|(place, _)| place.ms).max().unwrap_or(0);
-        // Nothing may get a place before this one any more.
+        let last_ms = last.into_iter().flatten().map(|(place, _)| place.ms).max().unwrap_or(0);
+        // The present, so that the place is as young as it can be. Nothing may get an earlier one any more.
+        let ms = last_ms.max(self.end_of_partition(workspace, 0).await?.0);
         let end = Place {
             ms,
             partition: self.keys.count(),
@@ -171,6 +178,38 @@ impl RedisStore {
         };
         self.read_streams(workspace, end, Some(ms), 1).await?;
         Ok(end.cursor())
+    }
+
+    /// The server's millisecond, and the last place that the partition has given: millisecond, number.
+    async fn end_of_partition(
+        &self,
+        workspace: &WorkspaceId,
+        partition: usize,
+    ) -> Result<(u64, Option<(u64, u64)>), Failure> {
+        let mut arguments = Arguments::default();
+        arguments.add(workspace.as_str());
+        let key = self.keys.partition(partition);
+        let (now, last): (String, String) = self.scripts.facts_end.run(&self.link, key, &arguments.0).await?;
+        let now = now.parse();
+        let now = now.map_err(|_| Failure::Unreadable("a server's time is no number".to_owned()))?;
+        let last = last.split_once('-');
+        Ok((
+            now,
+            last.and_then(|(ms, number)| Some((ms.parse().ok()?, number.parse().ok()?))),
+        ))
+    }
+
+    /// Whether a place was given by what is in this Redis now, and everything after it is still kept. Who was shown a
+    /// place was shown it after its partition had come so far.
+    pub(super) async fn leads_on(&self, workspace: &WorkspaceId, cursor: &FactCursor) -> Result<bool, StoreError> {
+        let Some(place) = Place::read(cursor).filter(|place| place.partition <= self.keys.count()) else {
+            return Ok(false);
+        };
+        // The end of all facts lies behind the last partition; each has come so far.
+        let partition = place.partition.min(self.keys.count() - 1);
+        let (now_ms, last) = self.end_of_partition(workspace, partition).await?;
+        let oldest_ms = now_ms.saturating_sub(self.kept.as_millis() as u64);
+        Ok(place.ms >= oldest_ms && last >= Some((place.ms, place.number)))
     }
 
     /// The events that an earlier input of the customer brought about.

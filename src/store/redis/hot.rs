@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use redis::cmd;
 
-use super::RedisStore;
+use super::{RedisStore, facts};
 use crate::{
     domain::{
         event::{Event, Fact, OutsideEvent},
@@ -58,6 +58,14 @@ impl HotStore for RedisStore {
 
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
         self.end_of_facts(workspace).await
+    }
+
+    async fn leads_on(&self, workspace: &WorkspaceId, place: &FactCursor) -> Result<bool, StoreError> {
+        self.leads_on(workspace, place).await
+    }
+
+    fn is_later(&self, place: &FactCursor, than: &FactCursor) -> Result<bool, StoreError> {
+        facts::is_later(place, than)
     }
 
     async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {

@@ -55,6 +55,7 @@ scripts!(
     delete_key,
     delete_set,
     facts,
+    facts_end,
     fence,
     finish,
     finish_upload,

@@ -36,6 +36,11 @@ fn facts_after(
     rows.collect()
 }
 
+/// The fact's number behind a place.
+fn seq_of(cursor: &FactCursor) -> Result<i64, StoreError> {
+    cursor.as_str().parse().map_err(|_| StoreError::UnknownCursor)
+}
+
 pub(super) fn subject_from(key: &str) -> rusqlite::Result<SubjectId> {
     SubjectId::from_key(key).ok_or_else(|| unreadable(0, StoreError::Damaged(format!("subject `{key}`"))))
 }
@@ -189,10 +194,7 @@ impl HotStore for SqliteStore {
         after: Option<&FactCursor>,
         limit: usize,
     ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
-        let after: i64 = match after {
-            None => 0,
-            Some(cursor) => cursor.as_str().parse().map_err(|_| StoreError::UnknownCursor)?,
-        };
+        let after = after.map_or(Ok(0), seq_of)?;
         let workspace = workspace.clone();
         self.read(move |connection| facts_after(connection, &workspace, after, limit))
             .await
@@ -207,6 +209,22 @@ impl HotStore for SqliteStore {
         })
         .await
         .map(|seq| FactCursor::new(seq.to_string()))
+    }
+
+    async fn leads_on(&self, _: &WorkspaceId, place: &FactCursor) -> Result<bool, StoreError> {
+        let Ok(place) = seq_of(place) else { return Ok(false) };
+        let given = self
+            .read(|connection| {
+                connection
+                    .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'fact'")?
+                    .query_row([], |row| row.get::<_, i64>(0))
+            })
+            .await?;
+        Ok((0..=given).contains(&place))
+    }
+
+    fn is_later(&self, place: &FactCursor, than: &FactCursor) -> Result<bool, StoreError> {
+        Ok(seq_of(place)? > seq_of(than)?)
     }
 
     async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {

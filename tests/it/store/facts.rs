@@ -109,6 +109,31 @@ pub(super) async fn facts_are_read_in_order_and_none_is_passed_over(store: Store
     );
     let wrong = FactCursor::new("not a cursor");
     assert!(store.hot.facts_after(&workspace(), Some(&wrong), 10).await.is_err());
+
+    // A reader may go on from any place that it was given, and from no other.
+    let last = last.expect("a place");
+    for place in [&last, &end] {
+        assert!(
+            store.hot.leads_on(&workspace(), place).await.expect("an answer"),
+            "{place:?}"
+        );
+    }
+    for text in [
+        "not a cursor",
+        "",
+        "9999999999999999",
+        "99999999999999.0.7",
+        "1.0.0",
+        "1.99999.0",
+    ] {
+        let place = FactCursor::new(text);
+        let known = store.hot.leads_on(&workspace(), &place).await.expect("an answer");
+        // SQLite counts from 1, and keeps all.
+        assert!(!known, "{text}");
+    }
+    let later = |a, b| store.hot.is_later(a, b).expect("an order");
+    assert!(later(&end, &last) || end == last);
+    assert!(!later(&last, &end) && !later(&last, &last));
 }
 
 fn entered(number: u128) -> Event {
