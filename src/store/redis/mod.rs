@@ -12,7 +12,7 @@
 //! - *Redis restarts*: the append-only file has what was acknowledged, up to the last second if the machine loses power.
 //! - *Redis is full*: it refuses a script at its first write, so nothing is half done.
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use uuid::Uuid;
 
@@ -54,8 +54,8 @@ pub struct RedisStore {
     node: Uuid,
     replicas: u8,
     kept: Duration,
-    /// Set when a change of the catalogue had no answer: it may have been done unseen.
-    unsure: AtomicBool,
+    /// Counts changes of the catalogue without an answer: each may have been done unseen.
+    doubts: AtomicU64,
 }
 
 impl RedisStore {
@@ -83,7 +83,7 @@ impl RedisStore {
             node: Uuid::new_v4(),
             replicas: address.replicas,
             kept: address.kept,
-            unsure: AtomicBool::new(false),
+            doubts: AtomicU64::new(0),
         })
     }
 }
