@@ -34,12 +34,14 @@ mod link;
 mod merge;
 mod outbox;
 mod present;
+mod replicas;
 mod scripts;
 mod url;
 
 use agenda::Agenda;
 use keys::Keys;
 use link::Link;
+use replicas::Replicas;
 use scripts::Scripts;
 use url::Address;
 
@@ -52,7 +54,8 @@ pub struct RedisStore {
     wakes: Agenda,
     /// Names this process among those that share the installation.
     node: Uuid,
-    replicas: u8,
+    /// Set when replicas must know of an attempt before it is made.
+    replicas: Option<Replicas>,
     kept: Duration,
     /// Counts changes of the catalogue without an answer: each may have been done unseen.
     doubts: AtomicU64,
@@ -81,7 +84,7 @@ impl RedisStore {
             keys,
             scripts: Scripts::new(),
             node: Uuid::new_v4(),
-            replicas: address.replicas,
+            replicas: Replicas::open(&address).await?,
             kept: address.kept,
             doubts: AtomicU64::new(0),
         })
