@@ -137,7 +137,7 @@ impl Catalogues {
         edited: &[(SetName, GeofenceId)],
     ) -> Result<(), StoreError> {
         let _changing = self.changing.lock().await;
-        let edits = self.store.load_edits(workspace).await?;
+        let edits = self.store.edits_of(workspace, edited).await?;
         let edits: HashMap<(&SetName, &GeofenceId), &StoredEdit> =
             edits.iter().map(|edit| ((&edit.set, &edit.id), edit)).collect();
         let mut places = Arc::clone(&self.of(workspace).places);

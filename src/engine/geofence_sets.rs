@@ -4,6 +4,7 @@
 //! held for the snapshot to come. Nobody sees the parts before the upload is finished.
 
 use std::{
+    cell::Cell,
     collections::HashSet,
     fs::File,
     io::{self, BufReader},
@@ -114,7 +115,12 @@ impl Engine {
         let read = self
             .read_and_stage(upload, file, format, options, Arc::clone(&before), mode)
             .await;
-        let ReadFile { reading, diff, content } = match read {
+        let ReadFile {
+            reading,
+            diff,
+            content,
+            parts,
+        } = match read {
             Ok(read) => read,
             Err(error) => {
                 self.store.control.discard_upload(upload).await?;
@@ -129,6 +135,7 @@ impl Engine {
         }
         let finished = FinishedUpload {
             upload,
+            parts,
             count: content.len() as u64,
             at: self.clock.now(),
         };
@@ -267,6 +274,8 @@ struct ReadFile {
     reading: Reading,
     diff: Diff,
     content: Vec<Arc<Geofence>>,
+    /// How many parts it was packed into.
+    parts: u32,
 }
 
 /// Reads, compares and packs. Without `parts` nothing is kept.
@@ -279,8 +288,12 @@ fn read(
 ) -> Result<ReadFile, FileError> {
     let mut differ = Differ::new(places.of_set(&options.set));
     let (mut packer, mut content, mut tags) = (Packer::default(), Vec::new(), HashSet::<Tag>::new());
+    let sent = Cell::new(0);
     let send = |packer: &mut Packer| match parts {
-        Some(parts) => parts.blocking_send(packer.take()).map_err(io::Error::other),
+        Some(parts) => {
+            sent.set(sent.get() + 1);
+            parts.blocking_send(packer.take()).map_err(io::Error::other)
+        }
         None => Ok(()),
     };
     let mut elsewhere = None;
@@ -310,5 +323,10 @@ fn read(
     let warning = elsewhere.map(|(count, first, set)| Finding::identity_elsewhere(count, &first, &set));
     reading.findings.extend(warning);
     let diff = differ.finish();
-    Ok(ReadFile { reading, diff, content })
+    Ok(ReadFile {
+        reading,
+        diff,
+        content,
+        parts: sent.get(),
+    })
 }

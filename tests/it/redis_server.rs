@@ -19,7 +19,7 @@ const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// One `redis-server`.
 pub(crate) struct Redis {
-    port: u16,
+    pub(crate) port: u16,
     bus_port: u16,
     options: Vec<String>,
     /// A shell that kills the server when its input ends, so that it never outlives the test.

@@ -72,6 +72,8 @@ pub struct SetVersion {
 pub struct FinishedUpload {
     /// Its name.
     pub upload: Uuid,
+    /// How many parts it has.
+    pub parts: u32,
     /// How many geofences its parts hold.
     pub count: u64,
     /// When.
@@ -109,7 +111,7 @@ pub enum ControlChange {
 pub struct ControlChanges {
     /// For the next question.
     pub upto: String,
-    /// What other processes have changed, oldest first; one's own changes are known.
+    /// What other processes have changed, oldest first, and one's own changes unless they are known here for certain.
     pub by_others: Vec<ControlChange>,
 }
 
@@ -158,6 +160,12 @@ pub trait ControlStore: Send + Sync {
     async fn delete_set(&self, workspace: &WorkspaceId, set: &SetName) -> Result<bool, StoreError>;
     /// Every edit on top of the sets' versions.
     async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError>;
+    /// Those of these edits that there are.
+    async fn edits_of(
+        &self,
+        workspace: &WorkspaceId,
+        edited: &[(SetName, GeofenceId)],
+    ) -> Result<Vec<StoredEdit>, StoreError>;
     /// Keeps an edit, in place of an earlier one of the same geofence of the same set.
     async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError>;
 

@@ -153,7 +153,7 @@ impl Agenda {
             }
             let share = room / due.len();
             let mut arguments = Arguments::default();
-            arguments.number(now.0).number(until.0).number(share);
+            arguments.number(now.0).number(until.0).number(share).number(store.node);
             let arguments = &arguments.0;
             let answers = join_all(due.into_iter().map(async |(partition, added)| {
                 let key = store.keys.partition(partition);

@@ -39,6 +39,8 @@ struct Sent<'a> {
     id: CommitId,
     partition: usize,
     devices: Vec<DeviceId>,
+    /// When they were reserved, by Redis.
+    reserved_at: Option<u64>,
     outcome: Option<CommitOutcome>,
 }
 
@@ -54,10 +56,22 @@ pub(super) fn fresh_id() -> CommitId {
 
 impl RedisStore {
     pub(super) async fn commit_all(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
-        let mut all = join_all(commits.iter().map(|commit| self.begin(commit)))
-            .await
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?;
+        let (mut all, mut failure) = (Vec::with_capacity(commits.len()), None);
+        for begun in join_all(commits.iter().map(|commit| self.begin(commit))).await {
+            match begun {
+                Ok(sent) => all.push(sent),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(failure) = failure {
+            // None is sent, so none keeps its devices waiting.
+            join_all(
+                all.iter()
+                    .map(|sent| self.settle_devices(sent.commit, sent.id, &sent.devices, false)),
+            )
+            .await;
+            return Err(failure);
+        }
         let mut by_partition: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, sent) in all.iter().enumerate().filter(|(_, sent)| sent.outcome.is_none()) {
             by_partition.entry(sent.partition).or_default().push(index);
@@ -68,15 +82,12 @@ impl RedisStore {
             (indexes, outcomes)
         }))
         .await;
-        let mut failure = None;
         for (indexes, outcomes) in answers {
-            match outcomes {
-                Ok(outcomes) => {
-                    for (index, outcome) in indexes.into_iter().zip(outcomes) {
-                        all[index].outcome = Some(outcome);
-                    }
+            for (index, outcome) in indexes.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(outcome) => all[index].outcome = Some(outcome),
+                    Err(error) => failure = Some(error),
                 }
-                Err(error) => failure = Some(error),
             }
         }
         join_all(all.iter().filter(|sent| !sent.devices.is_empty()).filter_map(|sent| {
@@ -97,26 +108,31 @@ impl RedisStore {
             id: fresh_id(),
             partition: self.keys.of_subject(&commit.workspace, &commit.subject),
             devices: Vec::new(),
+            reserved_at: None,
             outcome: None,
         };
         if concerns_devices(commit) {
             match self.reserve_devices(commit, sent.id).await? {
-                Reserved::All(devices) => sent.devices = devices,
+                Reserved::All(devices, since) => (sent.devices, sent.reserved_at) = (devices, since),
                 Reserved::Taken => sent.outcome = Some(CommitOutcome::Conflict),
             }
         }
         Ok(sent)
     }
 
-    async fn commit_partition(&self, partition: usize, group: &[&Sent<'_>]) -> Result<Vec<CommitOutcome>, StoreError> {
+    /// An outcome for each: where one script fails, the others of the partition still say what became of theirs.
+    async fn commit_partition(&self, partition: usize, group: &[&Sent<'_>]) -> Vec<Result<CommitOutcome, StoreError>> {
         let mut outcomes = Vec::with_capacity(group.len());
         for group in group.chunks(SCRIPT_COMMITS_MAX) {
-            outcomes.extend(self.commit_group(partition, group).await?);
+            match self.commit_group(partition, group).await {
+                Ok(answers) => outcomes.extend(answers.iter().map(|answer| read_outcome(answer))),
+                Err(error) => outcomes.extend(group.iter().map(|_| Err(error.clone()))),
+            }
         }
-        Ok(outcomes)
+        outcomes
     }
 
-    async fn commit_group(&self, partition: usize, group: &[&Sent<'_>]) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_group(&self, partition: usize, group: &[&Sent<'_>]) -> Result<Vec<String>, StoreError> {
         let mut arguments = Arguments::default();
         arguments.flag(false).number(self.kept.as_millis()).number(group.len());
         for sent in group {
@@ -142,19 +158,7 @@ impl RedisStore {
         if answers.len() != group.len() {
             return Err(StoreError::Damaged("a commit was answered strangely".to_owned()));
         }
-        answers
-            .iter()
-            .map(|answer| match answer.as_str() {
-                "C" => Ok(CommitOutcome::Conflict),
-                "U" => Err(StoreError::Unavailable(
-                    "Redis answered too late to tell what became of a commit".to_owned(),
-                )),
-                version => version
-                    .parse()
-                    .map(CommitOutcome::Done)
-                    .map_err(|_| StoreError::Damaged(format!("a commit was answered `{version}`"))),
-            })
-            .collect()
+        Ok(answers)
     }
 
     pub(super) async fn load_records(
@@ -173,6 +177,19 @@ impl RedisStore {
             .into_iter()
             .map(|record| record?.map_or(Ok(None), |bytes| decode(&bytes)))
             .collect()
+    }
+}
+
+fn read_outcome(answer: &str) -> Result<CommitOutcome, StoreError> {
+    match answer {
+        "C" => Ok(CommitOutcome::Conflict),
+        "U" => Err(StoreError::Unavailable(
+            "Redis answered too late to tell what became of a commit".to_owned(),
+        )),
+        version => version
+            .parse()
+            .map(CommitOutcome::Done)
+            .map_err(|_| StoreError::Damaged(format!("a commit was answered `{version}`"))),
     }
 }
 
@@ -213,7 +230,7 @@ fn encode(sent: &Sent<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
         .add(sent.id)
         .number(commit.expected)
         .add(record)
-        .flag(!sent.devices.is_empty())
+        .add(sent.reserved_at.map_or_else(String::new, |at| at.to_string()))
         .add(wake_at.map_or_else(String::new, |at| at.0.to_string()))
         .flag(commit.erase);
     for topics in [&commit.follows, &commit.unfollows] {

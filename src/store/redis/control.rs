@@ -23,6 +23,11 @@ use crate::{
 
 /// Changes read at once.
 const CHANGES_MAX: usize = 256;
+/// Before the first change.
+const NO_CHANGE: &str = "0-0";
+
+/// Lines of the changes: ids with names and values of their fields.
+type Changes = Vec<(String, Vec<String>)>;
 
 /// A key as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -54,18 +59,20 @@ pub(super) fn read_geofence(name: &str) -> Result<GeofenceId, StoreError> {
     })
 }
 
-/// A change as the stream has it; `None` for one of this node's own.
+/// A change as the stream has it; `None` for one of this node's own that it has shown already: geofences are shown by
+/// whoever changes them. Campaigns and keys are read again after a change, which can fail, so those are told here, too.
 fn read_change(fields: &[String], node: &str) -> Result<Option<ControlChange>, StoreError> {
     let field = |name: &str| {
         let pair = fields.chunks_exact(2).find(|pair| pair[0] == name);
         pair.map(|pair| pair[1].as_str())
             .ok_or_else(|| damaged("a change without a field"))
     };
-    if field("n")? == node {
+    let kind = field("k")?;
+    if field("n")? == node && matches!(kind, "sets" | "edit") {
         return Ok(None);
     }
     let workspace = WorkspaceId::new(field("w")?).map_err(damaged)?;
-    Ok(Some(match field("k")? {
+    Ok(Some(match kind {
         "keys" => ControlChange::Keys,
         "campaigns" => ControlChange::Campaigns(workspace),
         "sets" => ControlChange::Sets(workspace),
@@ -78,43 +85,64 @@ fn read_change(fields: &[String], node: &str) -> Result<Option<ControlChange>, S
     }))
 }
 
+impl RedisStore {
+    fn changes_key(&self) -> String {
+        format!("{}:changes", self.keys.control())
+    }
+
+    /// The newest line of the changes.
+    async fn last_change(&self) -> Result<String, StoreError> {
+        let mut last = cmd("XREVRANGE");
+        last.arg(self.changes_key()).arg("+").arg("-").arg("COUNT").arg(1);
+        let last: Changes = self.link.ask(&last).await?;
+        Ok(last
+            .into_iter()
+            .next()
+            .map_or_else(|| NO_CHANGE.to_owned(), |(id, _)| id))
+    }
+}
+
 #[async_trait]
 impl ControlStore for RedisStore {
     async fn changes(&self, since: Option<&str>) -> Result<ControlChanges, StoreError> {
-        type Entries = Vec<(String, Vec<String>)>;
-        let stream = format!("{}:changes", self.keys.control());
-        let mut read = cmd("XRANGE");
+        // Read first: what was in doubt by then is in what is read below.
+        let doubts = self.doubts.load(Ordering::Acquire);
+        let cursor = |id: &str| format!("{id}#{doubts}");
         let Some(since) = since else {
-            let mut last = cmd("XREVRANGE");
-            let last: Entries = self
-                .link
-                .ask(last.arg(stream).arg("+").arg("-").arg("COUNT").arg(1))
-                .await?;
-            let upto = last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
             return Ok(ControlChanges {
-                upto,
+                upto: cursor(&self.last_change().await?),
                 by_others: Vec::new(),
             });
         };
+        let (since, settled) = since.split_once('#').unwrap_or((since, "0"));
+        let everything = |upto| ControlChanges {
+            upto,
+            by_others: vec![ControlChange::Everything],
+        };
         // Inclusive: when the one seen last is gone, others may be, too.
-        let read = read.arg(stream).arg(since).arg("+").arg("COUNT").arg(CHANGES_MAX + 1);
-        let entries: Entries = self.link.ask(read).await?;
+        let mut read = cmd("XRANGE");
+        read.arg(self.changes_key()).arg(since).arg("+");
+        let entries: Changes = self.link.ask(read.arg("COUNT").arg(CHANGES_MAX + 1)).await?;
         let seen = entries.first().is_some_and(|(id, _)| id == since);
-        let upto = entries.last().map_or(since, |(id, _)| id).to_owned();
-        let is_lost = !seen && since != "0-0";
-        if self.unsure.swap(false, Ordering::AcqRel) || is_lost {
-            return Ok(ControlChanges {
-                upto,
-                by_others: vec![ControlChange::Everything],
-            });
+        if !seen && since != NO_CHANGE {
+            return Ok(everything(cursor(&self.last_change().await?)));
+        }
+        let upto = cursor(entries.last().map_or(since, |(id, _)| id));
+        // Who comes with a newer cursor has read everything since the doubt arose.
+        if settled != doubts.to_string() {
+            return Ok(everything(upto));
         }
         let node = self.node.to_string();
-        let by_others = entries
-            .iter()
-            .skip(usize::from(seen))
-            .filter_map(|(_, fields)| read_change(fields, &node).transpose())
-            .collect::<Result<_, _>>()?;
-        Ok(ControlChanges { upto, by_others })
+        let by_others = entries.iter().skip(usize::from(seen)).filter_map(|(_, fields)| {
+            read_change(fields, &node).unwrap_or_else(|error| {
+                tracing::error!(%error, "a change of the catalogue is unreadable; all of it is read again");
+                Some(ControlChange::Everything)
+            })
+        });
+        Ok(ControlChanges {
+            upto,
+            by_others: by_others.collect(),
+        })
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
@@ -183,6 +211,14 @@ impl ControlStore for RedisStore {
 
     async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError> {
         self.geofence_edits(workspace).await
+    }
+
+    async fn edits_of(
+        &self,
+        workspace: &WorkspaceId,
+        edited: &[(SetName, GeofenceId)],
+    ) -> Result<Vec<StoredEdit>, StoreError> {
+        self.named_geofence_edits(workspace, edited).await
     }
 
     async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError> {

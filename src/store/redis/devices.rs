@@ -48,14 +48,24 @@ impl Wish {
 /// A device as it is kept: owner; of a reservation the commit's id, the record's partition, whose it is to be.
 type DeviceRow = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>);
 
+/// What a device says to a commit.
+enum Answer {
+    /// It is reserved, since this time of Redis, in milliseconds.
+    Reserved(u64),
+    /// It is not the customer's, so there is nothing to release.
+    NotOurs,
+    /// It is somebody else's, or others are always first.
+    Taken,
+}
+
 /// A commit's id.
 pub(super) type CommitId = [u8; 8];
 
 /// Whether all devices of a commit could be reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reserved {
-    /// These were.
-    All(Vec<DeviceId>),
+    /// These were, the first of them at this time of Redis, in milliseconds.
+    All(Vec<DeviceId>, Option<u64>),
     /// One belongs to somebody else, or is wanted by many at once; none is reserved.
     Taken,
 }
@@ -73,12 +83,15 @@ impl RedisStore {
             .chain(commit.releases.iter().map(|device| (device, Wish::Release)));
         let answers =
             join_all(wishes.map(async |(device, wish)| (device, self.reserve(commit, id, device, wish).await))).await;
-        let (mut reserved, mut taken, mut failure) = (Vec::new(), false, None);
+        let (mut reserved, mut since, mut taken, mut failure) = (Vec::new(), None, false, None);
         for (device, answer) in answers {
             match answer {
-                Ok(Some(true)) => reserved.push(device.clone()),
-                Ok(Some(false)) => {}
-                Ok(None) => taken = true,
+                Ok(Answer::Reserved(at)) => {
+                    reserved.push(device.clone());
+                    since = Some(since.map_or(at, |since: u64| since.min(at)));
+                }
+                Ok(Answer::NotOurs) => {}
+                Ok(Answer::Taken) => taken = true,
                 Err(error) => failure = Some(error),
             }
         }
@@ -89,18 +102,11 @@ impl RedisStore {
         match failure {
             Some(failure) => Err(failure.into()),
             None if taken => Ok(Reserved::Taken),
-            None => Ok(Reserved::All(reserved)),
+            None => Ok(Reserved::All(reserved, since)),
         }
     }
 
-    /// Whether the device is reserved; `None` when it is somebody else's, or others are always first.
-    async fn reserve(
-        &self,
-        commit: &Commit,
-        id: CommitId,
-        device: &DeviceId,
-        wish: Wish,
-    ) -> Result<Option<bool>, Failure> {
+    async fn reserve(&self, commit: &Commit, id: CommitId, device: &DeviceId, wish: Wish) -> Result<Answer, Failure> {
         let key = self.keys.partition(self.keys.of_device(&commit.workspace, device));
         let mut arguments = Arguments::default();
         arguments
@@ -112,9 +118,9 @@ impl RedisStore {
         for look in 0..LOOKS_MAX {
             let answer: Vec<Vec<u8>> = self.scripts.reserve.run(&self.link, key, &arguments.0).await?;
             match answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
-                [b"ok"] => return Ok(Some(true)),
-                [b"none"] => return Ok(Some(false)),
-                [b"taken"] => return Ok(None),
+                [b"ok", at] => return Ok(Answer::Reserved(read_number(at)?)),
+                [b"none"] => return Ok(Answer::NotOurs),
+                [b"taken"] => return Ok(Answer::Taken),
                 [b"pending", other, partition] => {
                     let partition = self.read_partition(partition)?;
                     match self.outcome(other, partition).await? {
@@ -130,7 +136,7 @@ impl RedisStore {
             }
         }
         // Others were first each time.
-        Ok(None)
+        Ok(Answer::Taken)
     }
 
     /// Hands the devices over, or takes the reservations back. What fails here is done by whoever meets it.
@@ -144,7 +150,7 @@ impl RedisStore {
         if settled.iter().any(Result::is_err) || !done {
             return;
         }
-        // Nobody will ask any more; if this fails, it goes by itself in time.
+        // Nobody will ask any more. If this fails, a few bytes stay.
         let partition = self.keys.of_subject(&commit.workspace, &commit.subject);
         let mut forget = cmd("DEL");
         forget.arg(self.outcome_key(&id, partition));
@@ -174,9 +180,8 @@ impl RedisStore {
     }
 
     fn read_partition(&self, text: &[u8]) -> Result<usize, Failure> {
-        std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
+        let partition = usize::try_from(read_number(text)?).ok();
+        partition
             .filter(|&partition| partition < self.keys.count())
             .ok_or_else(|| Failure::Unreadable("a reservation names no partition".to_owned()))
     }
@@ -228,13 +233,27 @@ impl RedisStore {
                 return read_owner(owner);
             }
             match self.outcome(&id, self.read_partition(&record_at)?).await? {
-                Some(true) => return read_owner(wanted.filter(|wanted| !wanted.is_empty())),
-                Some(false) => return read_owner(owner),
+                Some(done) => {
+                    // Whoever reserved it has not settled it, and may be dead.
+                    if let Err(failure) = self.settle(workspace, device, &id, done).await {
+                        tracing::debug!(%failure, "a reservation is settled by the next who meets it");
+                    }
+                    return read_owner(if done {
+                        wanted.filter(|wanted| !wanted.is_empty())
+                    } else {
+                        owner
+                    });
+                }
                 None => not_yet = Some(id),
             }
         }
         Err(Failure::Refused("a device is wanted by too many at once".to_owned()))
     }
+}
+
+fn read_number(text: &[u8]) -> Result<u64, Failure> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Failure::Unreadable("a reservation has something that is no number".to_owned()))
 }
 
 fn read_owner(key: Option<String>) -> Result<Option<SubjectId>, Failure> {

@@ -26,6 +26,9 @@ use crate::{
 /// Latest facts of a customer among which those of one cause are looked for.
 const LOOKED_THROUGH_MAX: isize = 4096;
 
+/// No cursor that was given is from beyond this millisecond.
+const MS_MAX: u64 = 1 << 53;
+
 /// An entry's place among all: millisecond, partition, number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -45,7 +48,7 @@ impl Place {
             partition: parts.next()?.parse().ok()?,
             number: parts.next()?.parse().ok()?,
         };
-        parts.next().is_none().then_some(place)
+        (parts.next().is_none() && place.ms < MS_MAX).then_some(place)
     }
 
     fn cursor(self) -> FactCursor {

@@ -3,10 +3,10 @@
 //! Parts are written one by one and go by themselves after a day, unless the upload is finished: then they are made to
 //! stay before one script makes them a version.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::atomic::Ordering, time::Duration};
 
 use futures_util::future::join_all;
-use redis::{FromRedisValue, cmd};
+use redis::{Cmd, FromRedisValue, cmd};
 use uuid::Uuid;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{SetName, WorkspaceId},
+        ids::{GeofenceId, SetName, WorkspaceId},
         time::Timestamp,
     },
     engine::ports::{FinishedUpload, SetSummary, SetVersion, StoreError, StoredEdit},
@@ -28,6 +28,10 @@ use crate::{
 const UPLOAD_TTL: Duration = Duration::from_hours(24);
 /// Parts that are looked at at once.
 const PARTS_AT_ONCE: u32 = 32;
+/// Fields of a hash that are read at once, about.
+const FIELDS_AT_ONCE: u32 = 64;
+/// Times that an upload is made a version when there is no answer: done twice, it says the same.
+const TRIES_MAX: u32 = 3;
 
 fn set_name(name: &str) -> Result<SetName, StoreError> {
     SetName::new(name).map_err(damaged)
@@ -37,6 +41,19 @@ fn set_name(name: &str) -> Result<SetName, StoreError> {
 fn words<const N: usize>(text: &str) -> Result<[&str; N], StoreError> {
     let words: Vec<&str> = text.split(' ').collect();
     words.try_into().map_err(|_| damaged(format!("`{text}`")))
+}
+
+/// When an edit was made, and its pack.
+fn read_edit(value: &[u8]) -> Result<(Timestamp, Option<Vec<u8>>), StoreError> {
+    let blank = value.iter().position(|&byte| byte == b' ');
+    let (at, edit) = value.split_at(blank.ok_or_else(|| damaged("an edit cut short"))?);
+    let at = parse(std::str::from_utf8(at).map_err(damaged)?)?;
+    let pack = match edit {
+        [b' ', b'+', pack @ ..] => Some(pack.to_vec()),
+        [b' ', b'-'] => None,
+        _ => return Err(damaged("an edit cut short")),
+    };
+    Ok((Timestamp(at), pack))
 }
 
 impl RedisStore {
@@ -55,16 +72,26 @@ impl RedisStore {
     ) -> Result<T, StoreError> {
         let answer = script.run(&self.link, &self.keys.control(), &arguments.0).await;
         if matches!(answer, Err(Failure::Unknown(_))) {
-            self.unsure.store(true, Ordering::Release);
+            self.doubts.fetch_add(1, Ordering::AcqRel);
         }
         Ok(answer?)
     }
 
-    /// A hash of the catalogue, as its fields and values.
-    async fn hash(&self, name: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-        let mut all = cmd("HGETALL");
-        all.arg(format!("{}:{name}", self.keys.control()));
-        self.link.ask(&all).await
+    /// A hash of the catalogue, as its fields and values, read a page at a time: single edits may be many and large. What
+    /// is changed meanwhile may be missing, and is told as a change.
+    async fn hash(&self, name: &str) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let (mut all, mut cursor) = (BTreeMap::new(), 0u64);
+        loop {
+            let mut page = cmd("HSCAN");
+            page.arg(format!("{}:{name}", self.keys.control())).arg(cursor);
+            let (next, fields): (u64, Vec<(String, Vec<u8>)>) =
+                self.link.ask(page.arg("COUNT").arg(FIELDS_AT_ONCE)).await?;
+            all.extend(fields);
+            cursor = next;
+            if cursor == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     pub(super) async fn geofence_sets(&self, workspace: &WorkspaceId) -> Result<Vec<SetSummary>, StoreError> {
@@ -103,7 +130,7 @@ impl RedisStore {
         let mut versions = Vec::new();
         for (version, value) in self.hash(&name).await? {
             let value = String::from_utf8(value).map_err(damaged)?;
-            let [upload, count, created_at] = words(&value)?;
+            let [upload, count, created_at, _] = words(&value)?;
             let upload = Uuid::parse_str(upload).map_err(damaged)?;
             versions.push((parse(&version)?, upload, parse(count)?, Timestamp(parse(created_at)?)));
         }
@@ -156,38 +183,86 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Runs a command on every part of an upload, which answers 0 where there is none.
-    async fn each_part(&self, upload: Uuid, command: &str) -> Result<(), StoreError> {
+    /// Runs a command on these parts of an upload; its answers.
+    async fn each_part(
+        &self,
+        upload: Uuid,
+        numbers: Range<u32>,
+        command: impl Fn(String) -> Cmd,
+    ) -> Result<Vec<i64>, Failure> {
+        let mut answers = Vec::with_capacity(numbers.len());
+        for first in numbers.clone().step_by(PARTS_AT_ONCE as usize) {
+            let some = first..numbers.end.min(first + PARTS_AT_ONCE);
+            let asked = join_all(some.map(async |number| {
+                let command = command(self.keys.part(upload, number));
+                self.link.ask::<i64>(&command).await
+            }));
+            for answer in asked.await {
+                answers.push(answer?);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Throws away an upload that was not finished; what this leaves goes by itself.
+    pub(super) async fn delete_parts(&self, upload: Uuid) -> Result<(), StoreError> {
         for first in (0..).step_by(PARTS_AT_ONCE as usize) {
-            let answers = join_all((first..first + PARTS_AT_ONCE).map(async |number| {
-                let mut one = cmd(command);
-                one.arg(self.keys.part(upload, number));
-                self.link.ask::<i64>(&one).await
-            }))
-            .await;
-            for answer in answers {
-                if answer? == 0 {
-                    return Ok(());
-                }
+            let some = first..first + PARTS_AT_ONCE;
+            let deleted = self.each_part(upload, some, |part| Cmd::del(part)).await?;
+            if deleted.contains(&0) {
+                break;
             }
         }
         Ok(())
     }
 
-    pub(super) async fn delete_parts(&self, upload: Uuid) -> Result<(), StoreError> {
-        self.each_part(upload, "DEL").await
+    /// Parts of versions that are no longer kept go; what is left of them by a failure is only room.
+    async fn delete_superseded(&self, versions: &[String]) {
+        for version in versions {
+            let deleted = async {
+                let [upload, _, _, parts] = words(version)?;
+                let upload = Uuid::parse_str(upload).map_err(damaged)?;
+                self.each_part(upload, 0..parse(parts)?, |part| Cmd::del(part)).await?;
+                Ok::<_, StoreError>(())
+            };
+            if let Err(error) = deleted.await {
+                tracing::warn!(%error, version, "parts of an old geofence version are left behind");
+            }
+        }
     }
 
-    /// Parts that no version has any more go; what is left of them by a failure is only room.
-    async fn delete_superseded(&self, uploads: &[String]) {
-        for upload in uploads {
-            let deleted = match Uuid::parse_str(upload) {
-                Ok(upload) => self.delete_parts(upload).await,
-                Err(error) => Err(damaged(error)),
-            };
-            if let Err(error) = deleted {
-                tracing::warn!(%error, upload, "parts of an old geofence version are left behind");
+    /// Makes every part of an upload stay.
+    async fn keep_parts(&self, upload: Uuid, parts: u32) -> Result<(), StoreError> {
+        let stay = |part: String| {
+            let mut persist = cmd("PERSIST");
+            persist.arg(part);
+            persist
+        };
+        self.each_part(upload, 0..parts, stay).await?;
+        // One that stayed already answers like one that is not there.
+        let there = self.each_part(upload, 0..parts, |part| Cmd::exists(part)).await?;
+        if there.contains(&0) {
+            return Err(StoreError::Unavailable("parts of an upload are gone".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Lets the parts of an upload go by themselves again, unless it is or may be a version.
+    async fn let_go(&self, workspace: &WorkspaceId, set: &SetName, finished: &FinishedUpload) {
+        let expire = |part: String| {
+            let mut expire = cmd("PEXPIRE");
+            expire.arg(part).arg(UPLOAD_TTL.as_millis() as u64);
+            expire
+        };
+        let gone = async {
+            let versions = self.versions(workspace, set).await?;
+            if !versions.iter().any(|(_, upload, ..)| *upload == finished.upload) {
+                self.each_part(finished.upload, 0..finished.parts, expire).await?;
             }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = gone.await {
+            tracing::warn!(%error, upload = %finished.upload, "parts of an unfinished upload are left behind");
         }
     }
 
@@ -198,15 +273,34 @@ impl RedisStore {
         finished: FinishedUpload,
         versions_kept: u32,
     ) -> Result<u32, StoreError> {
-        self.each_part(finished.upload, "PERSIST").await?;
+        if let Err(error) = self.keep_parts(finished.upload, finished.parts).await {
+            self.let_go(workspace, set, &finished).await;
+            return Err(error);
+        }
         let mut arguments = self.change(workspace);
         arguments
             .add(set.as_str())
             .number(finished.upload)
             .number(finished.count)
             .number(finished.at.0)
-            .number(versions_kept.max(1));
-        let answer: Vec<String> = self.control(&self.scripts.finish_upload, &arguments).await?;
+            .number(versions_kept.max(1))
+            .number(finished.parts);
+        let (control, mut tries) = (self.keys.control(), 1);
+        let answer: Vec<String> = loop {
+            match self.scripts.finish_upload.run(&self.link, &control, &arguments.0).await {
+                Err(Failure::Unknown(_)) if tries < TRIES_MAX => tries += 1,
+                Ok(answer) => break answer,
+                Err(failure) => {
+                    if tries > 1 || matches!(failure, Failure::Unknown(_)) {
+                        // It may be done yet, so its parts stay.
+                        self.doubts.fetch_add(1, Ordering::AcqRel);
+                    } else {
+                        self.let_go(workspace, set, &finished).await;
+                    }
+                    return Err(failure.into());
+                }
+            }
+        };
         let (version, superseded) = answer.split_first().ok_or_else(|| damaged("no version"))?;
         let version = parse(version)?;
         self.delete_superseded(superseded).await;
@@ -217,8 +311,8 @@ impl RedisStore {
         let mut arguments = self.change(workspace);
         arguments.add(set.as_str());
         let answer: Vec<String> = self.control(&self.scripts.delete_set, &arguments).await?;
-        let (was_there, uploads) = answer.split_first().ok_or_else(|| damaged("no answer"))?;
-        self.delete_superseded(uploads).await;
+        let (was_there, versions) = answer.split_first().ok_or_else(|| damaged("no answer"))?;
+        self.delete_superseded(versions).await;
         Ok(was_there == "1")
     }
 
@@ -236,17 +330,10 @@ impl RedisStore {
             let mut edits = Vec::new();
             let kept = self.hash(&format!("edits:{}", join(workspace.as_str(), &name))).await?;
             for (geofence, value) in kept {
-                let blank = value.iter().position(|&byte| byte == b' ');
-                let (at, edit) = value.split_at(blank.ok_or_else(|| damaged("an edit cut short"))?);
-                let at = parse(std::str::from_utf8(at).map_err(damaged)?)?;
-                let pack = match edit {
-                    [b' ', b'+', pack @ ..] => Some(pack.to_vec()),
-                    [b' ', b'-'] => None,
-                    _ => return Err(damaged("an edit cut short")),
-                };
+                let (at, pack) = read_edit(&value)?;
                 let id = read_geofence(&geofence)?;
                 let set = set.clone();
-                edits.push((Timestamp(at), StoredEdit { set, id, pack }));
+                edits.push((at, StoredEdit { set, id, pack }));
             }
             edits.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
             all.push((set, edits));
@@ -260,6 +347,28 @@ impl RedisStore {
             .into_iter()
             .flat_map(|(_, edits)| edits.into_iter().map(|(_, edit)| edit))
             .collect())
+    }
+
+    pub(super) async fn named_geofence_edits(
+        &self,
+        workspace: &WorkspaceId,
+        edited: &[(SetName, GeofenceId)],
+    ) -> Result<Vec<StoredEdit>, StoreError> {
+        let found = join_all(edited.iter().map(async |(set, id)| {
+            let name = join(workspace.as_str(), set.as_str());
+            let mut get = cmd("HGET");
+            get.arg(format!("{}:edits:{name}", self.keys.control()));
+            get.arg(join(id.tag.as_str(), id.external_id.as_str()));
+            let kept: Option<Vec<u8>> = self.link.ask(&get).await?;
+            let read = kept.map(|value| {
+                let (_, pack) = read_edit(&value)?;
+                let (set, id) = (set.clone(), id.clone());
+                Ok::<_, StoreError>(StoredEdit { set, id, pack })
+            });
+            read.transpose()
+        }))
+        .await;
+        found.into_iter().filter_map(Result::transpose).collect()
     }
 
     pub(super) async fn put_geofence_edit(

@@ -203,5 +203,8 @@ impl HotStore for RedisStore {
 
     async fn close(&self) {
         self.link.close();
+        if let Some(replicas) = &self.replicas {
+            replicas.close();
+        }
     }
 }

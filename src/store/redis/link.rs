@@ -1,12 +1,13 @@
 //! One way to talk to a single Redis and to a cluster.
 
 use std::{
+    ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, TlsCertificates, Value,
+    Client, Cmd, ErrorKind, FromRedisValue, Pipeline, Script, ServerErrorKind, TlsCertificates, Value,
     aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
@@ -26,13 +27,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const REDIRECTS_MAX: u32 = 4;
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// Redis said no: nothing was done.
+    #[error("{0}")]
     Refused(String),
     /// No answer: it may have been done, or may be done yet.
+    #[error("{0}")]
     Unknown(String),
     /// The answer makes no sense.
+    #[error("{0}")]
     Unreadable(String),
 }
 
@@ -164,6 +168,9 @@ impl Link {
     }
 
     /// Runs a script in the slot of `key`.
+    ///
+    /// It names two keys that never exist. While a cluster moves the slot, a node that no longer has all of it then sends
+    /// the script on, and the node that has not all of it yet says TRYAGAIN: no script sees half of a partition.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -172,8 +179,8 @@ impl Link {
         arguments: &[Vec<u8>],
     ) -> Result<T, Failure> {
         let command = |name: &str, script: &str| {
-            let mut command = redis::cmd(name);
-            command.arg(script).arg(1).arg(key).arg(arguments);
+            let mut command = in_slot(name, script, key);
+            command.arg(arguments);
             command
         };
         let value = match self.send(&command("EVALSHA", script.get_hash())).await? {
@@ -199,33 +206,76 @@ impl Link {
         }
     }
 
-    /// Waits until that many replicas have all that this connection wrote into the slot of `key`.
-    pub(super) async fn wait_for_replicas(&self, key: &str, replicas: u8) -> Result<(), Failure> {
+    /// Which slots lie together, by a number for each master; nothing when it is no cluster.
+    pub(super) async fn masters(&self) -> Result<Vec<(RangeInclusive<u16>, usize)>, Failure> {
+        if matches!(self.connection, Connection::Single(_)) {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<Vec<Value>> = self.ask(redis::cmd("CLUSTER").arg("SLOTS")).await?;
+        let mut names: Vec<String> = Vec::new();
+        rows.into_iter()
+            .map(|row| {
+                let [first, last, master, ..] = &row[..] else {
+                    return Err(Failure::Unreadable("slots of nobody".to_owned()));
+                };
+                let name = format!("{master:?}");
+                let number = names.iter().position(|known| *known == name).unwrap_or(names.len());
+                if number == names.len() {
+                    names.push(name);
+                }
+                Ok((read(first.clone())?..=read(last.clone())?, number))
+            })
+            .collect()
+    }
+
+    /// Sends commands to the master of `slot`, then waits until that many replicas have what they wrote. Answers of the
+    /// commands, each perhaps an error, and how many replicas have it.
+    pub(super) async fn pipeline_and_wait(
+        &self,
+        mut pipeline: Pipeline,
+        slot: u16,
+        replicas: u8,
+    ) -> Result<(Vec<Value>, u64), Failure> {
         self.check_open()?;
-        let mut command = redis::cmd("WAIT");
         // The answer must come before it is given up.
         let patience = self.timeout.mul_f32(0.8).as_millis() as u64;
-        command.arg(replicas).arg(patience);
-        let reached: u64 = match &self.connection {
-            Connection::Single(_) => self.ask(&command).await?,
-            Connection::Cluster(cluster) => {
-                let route = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
-                let value = cluster
-                    .clone()
-                    .route_command(command, RoutingInfo::SingleNode(route))
-                    .await;
-                read(value.and_then(Value::extract_error).map_err(|error| failure(&error))?)?
+        pipeline.cmd("WAIT").arg(replicas).arg(patience);
+        let count = pipeline.len();
+        let answers = async {
+            match &self.connection {
+                Connection::Single(manager) => manager.clone().send_packed_commands(&pipeline, 0, count).await,
+                Connection::Cluster(cluster) => {
+                    let master = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
+                    cluster.clone().route_pipeline(pipeline.clone(), 0, count, master).await
+                }
             }
         };
-        if reached < u64::from(replicas) {
-            return Err(Failure::Unknown(format!(
-                "only {reached} of {replicas} replicas have it in time"
-            )));
+        let mut answers = tokio::time::timeout(self.timeout, answers)
+            .await
+            .map_err(|_| Failure::Unknown(format!("Redis did not answer within {:?}", self.timeout)))?
+            .map_err(|error| failure(&error))?;
+        let reached = answers
+            .pop()
+            .ok_or_else(|| Failure::Unreadable("no answer to WAIT".to_owned()))?;
+        let reached = reached.extract_error().map_err(|error| failure(&error))?;
+        Ok((answers, read(reached)?))
+    }
+
+    /// Learns where a key is now: a pipeline does not follow it.
+    pub(super) async fn find_again(&self, key: &str) {
+        if let Err(failure) = self.ask::<i64>(redis::cmd("EXISTS").arg(key)).await {
+            tracing::debug!(%failure, "a slot is still looked for");
         }
-        Ok(())
     }
 }
 
-fn read<T: FromRedisValue>(value: Value) -> Result<T, Failure> {
+/// A script's command without its arguments.
+pub(super) fn in_slot(name: &str, script: &str, key: &str) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(script).arg(2).arg(key).arg(format!("{key}:never"));
+    command
+}
+
+pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, Failure> {
     T::from_redis_value(value).map_err(|error| Failure::Unreadable(error.to_string()))
 }

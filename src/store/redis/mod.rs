@@ -12,7 +12,7 @@
 //! - *Redis restarts*: the append-only file has what was acknowledged, up to the last second if the machine loses power.
 //! - *Redis is full*: it refuses a script at its first write, so nothing is half done.
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use uuid::Uuid;
 
@@ -34,12 +34,14 @@ mod link;
 mod merge;
 mod outbox;
 mod present;
+mod replicas;
 mod scripts;
 mod url;
 
 use agenda::Agenda;
 use keys::Keys;
 use link::Link;
+use replicas::Replicas;
 use scripts::Scripts;
 use url::Address;
 
@@ -52,10 +54,11 @@ pub struct RedisStore {
     wakes: Agenda,
     /// Names this process among those that share the installation.
     node: Uuid,
-    replicas: u8,
+    /// Set when replicas must know of an attempt before it is made.
+    replicas: Option<Replicas>,
     kept: Duration,
-    /// Set when a change of the catalogue had no answer: it may have been done unseen.
-    unsure: AtomicBool,
+    /// Counts changes of the catalogue without an answer: each may have been done unseen.
+    doubts: AtomicU64,
 }
 
 impl RedisStore {
@@ -81,9 +84,9 @@ impl RedisStore {
             keys,
             scripts: Scripts::new(),
             node: Uuid::new_v4(),
-            replicas: address.replicas,
+            replicas: Replicas::open(&address).await?,
             kept: address.kept,
-            unsure: AtomicBool::new(false),
+            doubts: AtomicU64::new(0),
         })
     }
 }

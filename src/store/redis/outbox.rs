@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use redis::cmd;
-use uuid::Uuid;
 
 use super::{
     RedisStore,
     commit::{fresh_id, to_json},
     link::Failure,
+    replicas::Begins,
     scripts::{Arguments, Lua},
 };
 use crate::{
@@ -127,38 +127,42 @@ impl RedisStore {
 
     pub(super) async fn begin_all(&self, attempts: &[Attempt]) -> Result<Vec<bool>, StoreError> {
         let groups = self.by_partition(attempts, |attempt| (&attempt.workspace, &attempt.subject));
-        let answers = join_all(groups.into_iter().map(async |(partition, indexes)| {
-            let mut arguments = Arguments::default();
-            arguments.flag(false);
-            for &index in &indexes {
-                let attempt = &attempts[index];
-                arguments
-                    .add(attempt.delivery.0.as_bytes())
-                    .number(attempt.number)
-                    .number(attempt.leased_until.0);
-            }
-            let begun: Result<Vec<u8>, Failure> =
-                self.run_surely(&self.scripts.begin, partition, arguments, true).await;
-            let begun = match begun {
-                Ok(begun) if self.replicas > 0 => {
-                    let key = self.keys.partition(partition);
-                    self.link.wait_for_replicas(key, self.replicas).await.map(|()| begun)
+        let begins: Vec<Begins> = groups
+            .into_iter()
+            .map(|(partition, indexes)| {
+                let mut arguments = Arguments::default();
+                for &index in &indexes {
+                    let attempt = &attempts[index];
+                    arguments
+                        .add(attempt.delivery.0.as_bytes())
+                        .number(attempt.number)
+                        .add(format!("{} {}", self.node, attempt.leased_until.0));
                 }
-                begun => begun,
-            };
-            (indexes, begun)
-        }))
-        .await;
+                (partition, indexes, arguments)
+            })
+            .collect();
+        let answers = match &self.replicas {
+            Some(replicas) => self.begin_on_replicas(replicas, &begins).await,
+            None => {
+                join_all(begins.iter().map(|(partition, _, attempts)| {
+                    let mut arguments = Arguments::default();
+                    arguments.flag(false);
+                    arguments.0.extend(attempts.0.iter().cloned());
+                    self.run_surely::<Vec<u8>>(&self.scripts.begin, *partition, arguments, true)
+                }))
+                .await
+            }
+        };
         let mut all = vec![false; attempts.len()];
         let mut last_failure = None;
-        for (indexes, answer) in answers {
+        for ((_, indexes, _), answer) in begins.into_iter().zip(answers) {
             match answer {
                 Ok(begun) => {
                     for (index, begun) in indexes.into_iter().zip(begun) {
                         all[index] = begun == 1;
                     }
                 }
-                // These are not sent now. Perhaps they are in doubt when their lease has run out.
+                // These are not sent now.
                 Err(failure) => last_failure = Some(failure),
             }
         }
@@ -232,8 +236,16 @@ fn add_finish(arguments: &mut Arguments, finish: &Finish) -> Result<(), StoreErr
             reason: finish.reason.clone(),
         })?
     };
+    // Whoever says the same again names the same end.
+    let end = format!(
+        "{} {} {} {}",
+        finish.begun,
+        finish.at.0,
+        finish.due_at.0,
+        finish.state.as_str()
+    );
     arguments
-        .add(Uuid::new_v4().as_bytes())
+        .add(end)
         .add(finish.delivery.0.as_bytes())
         .add(finish.workspace.as_str())
         .add(finish.subject.to_key())

@@ -1,8 +1,8 @@
 //! The Lua scripts. Each touches one slot, so each is done as a whole or not at all.
 
-use redis::{FromRedisValue, Script};
+use redis::{Cmd, FromRedisValue, Script};
 
-use super::link::{Failure, Link};
+use super::link::{Failure, Link, in_slot};
 
 /// A script and its text, which is sent when a server does not know it yet.
 pub(super) struct Lua {
@@ -16,6 +16,11 @@ impl Lua {
             script: Script::new(text),
             text,
         }
+    }
+
+    /// Its command with the whole text, for a pipeline; arguments follow.
+    pub(super) fn in_full(&self, key: &str) -> Cmd {
+        in_slot("EVAL", self.text, key)
     }
 
     /// Runs it in the slot of `key`.
@@ -59,6 +64,7 @@ scripts!(
     fence,
     finish,
     finish_upload,
+    hand_back,
     lease,
     lease_wakes,
     pending_events,

@@ -8,7 +8,7 @@ use super::{SqliteStore, unreadable};
 use crate::{
     domain::{
         campaign::Campaign,
-        ids::{CampaignId, SetName, WorkspaceId},
+        ids::{CampaignId, GeofenceId, SetName, WorkspaceId},
         time::Timestamp,
     },
     engine::ports::{
@@ -118,6 +118,14 @@ impl ControlStore for SqliteStore {
 
     async fn load_edits(&self, workspace: &WorkspaceId) -> Result<Vec<StoredEdit>, StoreError> {
         self.geofence_edits(workspace).await
+    }
+
+    async fn edits_of(
+        &self,
+        workspace: &WorkspaceId,
+        edited: &[(SetName, GeofenceId)],
+    ) -> Result<Vec<StoredEdit>, StoreError> {
+        self.named_geofence_edits(workspace, edited).await
     }
 
     async fn put_edit(&self, workspace: &WorkspaceId, edit: &StoredEdit, at: Timestamp) -> Result<(), StoreError> {

@@ -211,18 +211,34 @@ impl SqliteStore {
             let mut select = connection.prepare_cached(
                 "SELECT name, tag, external_id, pack FROM geofence_edit WHERE workspace = ? ORDER BY name, tag, external_id",
             )?;
-            let rows = select.query_map([workspace.as_str()], |row| {
-                Ok(StoredEdit {
-                    set: set_from(row.get_ref(0)?.as_str()?)?,
-                    id: GeofenceId {
-                        tag: Tag::new(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?,
-                        external_id: ExternalId::new(row.get_ref(2)?.as_str()?)
-                            .map_err(|error| unreadable(2, error))?,
-                    },
-                    pack: row.get(3)?,
-                })
-            })?;
+            let rows = select.query_map([workspace.as_str()], edit_from)?;
             rows.collect()
+        })
+        .await
+    }
+
+    pub(super) async fn named_geofence_edits(
+        &self,
+        workspace: &WorkspaceId,
+        edited: &[(SetName, GeofenceId)],
+    ) -> Result<Vec<StoredEdit>, StoreError> {
+        let (workspace, edited) = (workspace.clone(), edited.to_vec());
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT name, tag, external_id, pack FROM geofence_edit
+                 WHERE workspace = ? AND name = ? AND tag = ? AND external_id = ?",
+            )?;
+            let mut edits = Vec::new();
+            for (set, id) in &edited {
+                let key = [
+                    workspace.as_str(),
+                    set.as_str(),
+                    id.tag.as_str(),
+                    id.external_id.as_str(),
+                ];
+                edits.extend(select.query_row(key, edit_from).optional()?);
+            }
+            Ok(edits)
         })
         .await
     }
@@ -293,6 +309,17 @@ fn drop_edits(connection: &Connection, workspace: &WorkspaceId, set: &SetName) -
     connection
         .prepare_cached("DELETE FROM geofence_edit WHERE workspace = ? AND name = ?")?
         .execute([workspace.as_str(), set.as_str()])
+}
+
+fn edit_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredEdit> {
+    Ok(StoredEdit {
+        set: set_from(row.get_ref(0)?.as_str()?)?,
+        id: GeofenceId {
+            tag: Tag::new(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?,
+            external_id: ExternalId::new(row.get_ref(2)?.as_str()?).map_err(|error| unreadable(2, error))?,
+        },
+        pack: row.get(3)?,
+    })
 }
 
 fn upload_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Uuid> {

@@ -23,6 +23,7 @@ mod hot;
 mod present;
 mod redis;
 mod sets;
+mod shared;
 mod sqlite;
 
 pub(super) fn workspace() -> WorkspaceId {

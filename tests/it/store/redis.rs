@@ -1,7 +1,7 @@
 //! What only the store for several nodes promises: nobody guesses what became of a commit, and no node's death leaves
 //! anything undecided.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beckon::{
     domain::{
@@ -21,19 +21,19 @@ use crate::{
     redis_server::{Cluster, Redis, free_port},
 };
 
-fn phone() -> DeviceId {
+pub(super) fn phone() -> DeviceId {
     DeviceId::new("phone").expect("an id")
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     Runtime::new().expect("threads").block_on(future)
 }
 
-async fn open(url: &str) -> Store {
+pub(super) async fn open(url: &str) -> Store {
     store::open(url).await.expect("a store")
 }
 
-fn with_fact(name: &str, expected: u64) -> Commit {
+pub(super) fn with_fact(name: &str, expected: u64) -> Commit {
     Commit {
         facts: vec![(
             None,
@@ -47,18 +47,18 @@ fn with_fact(name: &str, expected: u64) -> Commit {
     }
 }
 
-async fn version(store: &Store, name: &str) -> u64 {
+pub(super) async fn version(store: &Store, name: &str) -> u64 {
     let stored = store.hot.load(&workspace(), &[subject(name)]).await;
     stored.expect("a record").remove(0).map_or(0, |stored| stored.version)
 }
 
-async fn facts(store: &Store) -> usize {
+pub(super) async fn facts(store: &Store) -> usize {
     let facts = store.hot.facts_after(&workspace(), None, 10_000).await;
     facts.expect("facts").len()
 }
 
 /// Tries until Redis is reached again.
-async fn again<T, F: Future<Output = Result<T, StoreError>>>(mut attempt: impl FnMut() -> F) -> T {
+pub(super) async fn again<T, F: Future<Output = Result<T, StoreError>>>(mut attempt: impl FnMut() -> F) -> T {
     for _ in 0..200 {
         if let Ok(done) = attempt().await {
             return done;
@@ -241,6 +241,11 @@ fn a_claim_of_a_dead_node_counts_if_its_commit_was_done() {
             assert_eq!(owner().await, None);
             redis.cli(&["del", "{beckon:p0000}:c:deadnode"]);
         }
+        // Who only reads settles it, too, so that nothing hangs on the mark for ever.
+        leave_reservation(&redis, true);
+        assert_eq!(owner().await, Some(subject("ann")));
+        redis.cli(&["del", "{beckon:p0000}:c:deadnode"]);
+        assert_eq!(owner().await, Some(subject("ann")));
         leave_reservation(&redis, false);
         let claim = Commit {
             claims: vec![phone()],
@@ -297,12 +302,15 @@ fn what_one_node_leaves_another_one_finds() {
                 .expect("rows"),
             []
         );
-        let taken = other
-            .hot
-            .lease(Timestamp(1_000), Timestamp(2_000), 5)
-            .await
-            .expect("rows");
-        assert_eq!(taken.len(), 1);
+        // By the clock of Redis the lease lasts as long as it was to last.
+        let started = Instant::now();
+        again(async || {
+            let now = 1_000 + started.elapsed().as_millis() as i64;
+            let rows = other.hot.lease(Timestamp(now), Timestamp(now + 1_000), 5).await?;
+            let taken = rows.first().map(|row| row.delivery.id);
+            taken.ok_or_else(|| StoreError::Unavailable("not yet".to_owned()))
+        })
+        .await;
         assert_eq!(
             other
                 .hot
@@ -393,9 +401,29 @@ fn no_attempt_is_begun_that_the_replicas_do_not_know_of() {
         };
         assert_eq!(begin(&rows[0]).await.expect("an answer"), [true]);
         replica.signal("-STOP");
-        let refused = begin(&rows[1]).await;
-        replica.signal("-CONT");
+        // Waiting for the replica holds up nobody else.
+        let others = async {
+            let mut slowest = Duration::ZERO;
+            for round in 0..5 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let started = Instant::now();
+                let outcome = store.hot.commit(vec![with_fact("ann", round)]).await;
+                assert_eq!(outcome.expect("an outcome"), [CommitOutcome::Done(round + 1)]);
+                slowest = slowest.max(started.elapsed());
+            }
+            slowest
+        };
+        let (refused, slowest) = tokio::join!(begin(&rows[1]), others);
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        assert!(slowest < Duration::from_millis(200), "{slowest:?}");
+        // Nothing was sent, so nothing is in doubt, and it goes on when the replica is back.
+        replica.signal("-CONT");
+        let rows = store.hot.lease(Timestamp(2_000), Timestamp(3_000), 5).await;
+        let rows = rows.expect("rows");
+        let (doubtful, again): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.in_doubt);
+        assert_eq!((doubtful.len(), again.len()), (1, 1));
+        assert_eq!((again[0].delivery.id, again[0].attempts), (delivery(2, 0).id, 0));
+        assert_eq!(begin(again[0]).await.expect("an answer"), [true]);
     });
 }
 

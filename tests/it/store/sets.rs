@@ -35,6 +35,7 @@ async fn upload(store: &dyn ControlStore, name: &str, parts: &[&[u8]]) -> u32 {
     }
     let finished = FinishedUpload {
         upload,
+        parts: parts.len() as u32,
         count: parts.len() as u64,
         at: Timestamp(7),
     };
@@ -118,6 +119,16 @@ pub(super) async fn edits_lie_on_top_of_a_version_until_the_next(opened: Store) 
         edit("singles", "3", Some(b"z")),
     ];
     assert_eq!(edits().await, expected);
+    let named = |edits: &[StoredEdit]| {
+        edits
+            .iter()
+            .map(|edit| (edit.set.clone(), edit.id.clone()))
+            .collect::<Vec<_>>()
+    };
+    let mut asked = named(&expected[1..]);
+    asked.extend(named(&[edit("b", "1", None), edit("a", "9", None)]));
+    let found = store.edits_of(&workspace(), &asked).await.expect("edits");
+    assert_eq!(found, expected[1..]);
     let names = store.list_sets(&workspace()).await.expect("sets");
     let names: Vec<(&str, u32)> = names.iter().map(|set| (set.set.as_str(), set.version)).collect();
     assert_eq!(names, [("a", 1), ("singles", 0)]);

@@ -9,6 +9,10 @@ local resent, kept_ms = ARGV[1] == '1', tonumber(ARGV[2])
 local oldest_fact
 local DELETED = 128
 local IDS_BYTES = 32
+-- A reservation's commit comes long before the mark that it is void goes.
+local RESERVED_MS = 1800000
+-- A customer's lists outlive what they name, so that an erasure finds it.
+local BEYOND_MS = 2678400000
 local i = 4
 
 local function take()
@@ -21,13 +25,15 @@ local function each(run, ws, who, subject)
   for _ = 1, tonumber(take()) do run(ws, who, subject) end
 end
 
+local function clock_ms() return tonumber(redis.call('TIME')[1]) * 1000 end
+
 -- Facts before this millisecond go.
 local function oldest()
-  if not oldest_fact then
-    oldest_fact = string.format('%.0f', tonumber(redis.call('TIME')[1]) * 1000 - kept_ms)
-  end
+  if not oldest_fact then oldest_fact = string.format('%.0f', clock_ms() - kept_ms) end
   return oldest_fact
 end
+
+local function keep(key, ms) redis.call('PEXPIRE', key, string.format('%.0f', ms)) end
 
 local function follow(ws, _, subject)
   redis.call('ZADD', p .. ':fo:' .. ws .. '\0' .. take(), 0, subject)
@@ -39,9 +45,12 @@ end
 
 local function append_fact(ws, who, subject)
   local cause, body = take(), take()
-  local id = redis.call('XADD', p .. ':fx:' .. ws, 'MINID', '~', oldest(), '*', 's', subject, 'b', body)
-  local index = p .. ':fi:' .. who
+  -- Trimmed exactly: what the index below forgets is gone.
+  local stream, index = p .. ':fx:' .. ws, p .. ':fi:' .. who
+  local id = redis.call('XADD', stream, 'MINID', '=', oldest(), '*', 's', subject, 'b', body)
   redis.call('RPUSH', index, id .. ' ' .. cause)
+  keep(stream, kept_ms + BEYOND_MS)
+  keep(index, kept_ms + BEYOND_MS)
   local first = redis.call('LINDEX', index, 0)
   while first and tonumber(string.match(first, '^%d+')) < tonumber(oldest()) do
     redis.call('LPOP', index)
@@ -55,9 +64,14 @@ local function insert_delivery(ws, who)
   if redis.call('EXISTS', row) == 1 then return end
   redis.call('HSET', row, 'b', body, 's', 'queued', 'a', '0', 'w', who, 'c', campaign)
   redis.call('ZADD', p .. ':rt', decided, id)
-  for _, list in ipairs({p .. ':dl:' .. ws, p .. ':du:' .. who, p .. ':dc:' .. ws .. '\0' .. campaign}) do
+  local mine, old = p .. ':du:' .. who, string.format('%.0f', tonumber(decided) - kept_ms)
+  for _, list in ipairs({p .. ':dl:' .. ws, p .. ':dc:' .. ws .. '\0' .. campaign, mine}) do
     redis.call('ZADD', list, decided, id)
-    redis.call('ZREMRANGEBYSCORE', list, '-inf', string.format('%.0f', tonumber(decided) - kept_ms))
+    keep(list, kept_ms + BEYOND_MS)
+    if list ~= mine then redis.call('ZREMRANGEBYSCORE', list, '-inf', old) end
+  end
+  for _, one in ipairs(redis.call('ZRANGEBYSCORE', mine, '-inf', old, 'LIMIT', 0, 64)) do
+    if redis.call('EXISTS', p .. ':d:' .. one) == 0 then redis.call('ZREM', mine, one) end
   end
 end
 
@@ -78,6 +92,7 @@ local function erase(ws, who)
   for _, entry in ipairs(redis.call('LRANGE', index, 0, -1)) do
     redis.call('XDEL', p .. ':fx:' .. ws, string.match(entry, '^%S+'))
   end
+  redis.call('XTRIM', p .. ':fx:' .. ws, 'MINID', '=', oldest())
   redis.call('DEL', index)
   local mine = p .. ':du:' .. who
   for _, id in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
@@ -93,7 +108,9 @@ end
 
 local function commit()
   local ws, subject, id, expected, record = take(), take(), take(), tonumber(take()), take()
-  local has_devices, wake_at, erases = take() == '1', take(), take() == '1'
+  -- When its devices were reserved; '' without any.
+  local reserved_at, wake_at, erases = take(), take(), take() == '1'
+  local has_devices = reserved_at ~= ''
   local who = ws .. '\0' .. subject
   local key = p .. ':s:' .. who
   local head = redis.call('GETRANGE', key, 0, 8 + IDS_BYTES)
@@ -107,7 +124,10 @@ local function commit()
       if string.sub(ids, at, at + 7) == id then return string.format('%.0f', counted - (at - 1) / 8) end
     end
   end
-  if has_devices and redis.call('GET', p .. ':c:' .. id) == 'v' then return 'C' end
+  if has_devices then
+    local is_old = clock_ms() - tonumber(reserved_at) > RESERVED_MS
+    if is_old or redis.call('GET', p .. ':c:' .. id) == 'v' then return 'C' end
+  end
   if has ~= expected or (record == '' and has == 0) then
     -- Had it been done, others may have pushed its id out since.
     if resent and #ids == IDS_BYTES then return 'U' end
@@ -122,7 +142,8 @@ local function commit()
   else
     redis.call('SET', key, version .. string.char(count) .. ids .. record)
   end
-  if has_devices then redis.call('SET', p .. ':c:' .. id, 'd', 'PX', 604800000) end
+  -- It stays until all devices are settled: without it a claim that counts would be undone.
+  if has_devices then redis.call('SET', p .. ':c:' .. id, 'd') end
   if wake_at == '' then
     redis.call('ZREM', p .. ':tm', who)
   else

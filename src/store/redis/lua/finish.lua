@@ -2,6 +2,7 @@
 -- delivery, workspace, subject, state, whether it has ended, attempts, begun, due, at, reason, fact ('' for none).
 local p, kept_ms = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
+local beyond_ms = string.format('%.0f', tonumber(kept_ms) + 2678400000)
 local oldest = string.format('%.0f', tonumber(time[1]) * 1000 - tonumber(kept_ms))
 for i = 2, #ARGV, 12 do
   local key, delivery = p .. ':d:' .. ARGV[i + 1], ARGV[i + 1]
@@ -14,17 +15,26 @@ for i = 2, #ARGV, 12 do
       redis.call('ZREM', p .. ':rt', delivery)
       if ARGV[i + 4] == 'dead_letter' then
         redis.call('ZADD', p .. ':dlq', ARGV[i + 9], delivery)
+        redis.call('PEXPIRE', p .. ':dlq', beyond_ms)
         redis.call('ZREMRANGEBYSCORE', p .. ':dlq', '-inf', string.format('%.0f', tonumber(ARGV[i + 9]) - tonumber(kept_ms)))
       end
       redis.call('PEXPIRE', key, kept_ms)
+      -- The customer's list outlives the row, so that an erasure finds it.
+      if row[4] then redis.call('PEXPIRE', p .. ':du:' .. row[4], beyond_ms) end
     else
       redis.call('ZADD', p .. ':rt', ARGV[i + 8], delivery)
     end
     if ARGV[i + 11] ~= '' then
-      local who = ARGV[i + 2] .. '\0' .. ARGV[i + 3]
-      local id = redis.call('XADD', p .. ':fx:' .. ARGV[i + 2], 'MINID', '~', oldest, '*',
-        's', ARGV[i + 3], 'b', ARGV[i + 11])
-      redis.call('RPUSH', p .. ':fi:' .. who, id .. ' ')
+      local stream, index = p .. ':fx:' .. ARGV[i + 2], p .. ':fi:' .. ARGV[i + 2] .. '\0' .. ARGV[i + 3]
+      local id = redis.call('XADD', stream, 'MINID', '=', oldest, '*', 's', ARGV[i + 3], 'b', ARGV[i + 11])
+      redis.call('RPUSH', index, id .. ' ')
+      redis.call('PEXPIRE', stream, beyond_ms)
+      redis.call('PEXPIRE', index, beyond_ms)
+      local first = redis.call('LINDEX', index, 0)
+      while first and tonumber(string.match(first, '^%d+')) < tonumber(oldest) do
+        redis.call('LPOP', index)
+        first = redis.call('LINDEX', index, 0)
+      end
     end
   end
 end

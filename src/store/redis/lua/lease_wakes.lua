@@ -1,4 +1,4 @@
--- Leases records that are due to be looked at. ARGV: now, until, limit. Answers when the next one is due, and who.
+-- Leases records that are due to be looked at. ARGV: now, until, limit, node. Answers when the next one is due, and who.
 local due = KEYS[1] .. ':tm'
 local who = redis.call('ZRANGEBYSCORE', due, '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
 for _, one in ipairs(who) do redis.call('ZADD', due, ARGV[2], one) end
