@@ -226,7 +226,9 @@ fn pass(record: &mut Record, device: &DeviceId, until: Timestamp, context: Conte
         return Vec::new();
     };
     let places = &context.catalogue.places;
-    let mut transitions = found.whereabouts.pass(until, places, lengths, context.rules);
+    let mut transitions = found
+        .whereabouts
+        .pass(until, context.now, places, lengths, context.rules);
     transitions.retain(|transition| {
         transition.kind != TransitionKind::Dwelled
             || transition.duration > Some(record.told_of_others(&transition.geofence, device))
@@ -239,8 +241,8 @@ pub fn schedule(record: &mut Record, context: Context<'_>) {
     let lengths = |geofence: &Geofence| context.catalogue.dwell_lengths(geofence);
     let due = record.devices.iter().filter_map(|device| {
         let places = &context.catalogue.places;
-        let due = device.whereabouts.next_due(places, lengths, context.rules)?;
-        Some(device.server_time(due))
+        let server_time = |at| device.server_time(at);
+        device.whereabouts.next_due(places, lengths, context.rules, server_time)
     });
     record.wake_at = match (record.wake_at, due.min()) {
         // To be woken too early costs one look now and then; to change the wish with every check-in costs each of them.
