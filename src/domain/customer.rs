@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     delivery::{Platform, PushTarget},
-    ids::{CauseId, DeviceId, Topic},
+    ids::{CauseId, DeviceId, SubjectId, Topic},
     presence::Whereabouts,
     time::Timestamp,
 };
@@ -45,6 +45,14 @@ impl Consent {
         self.push = newer.push.or(self.push);
         self.location = newer.location.or(self.location);
         self.personalisation = newer.personalisation.or(self.personalisation);
+    }
+
+    /// Takes over what `other` refuses and this one has said nothing about.
+    pub fn take_refusals(&mut self, other: Self) {
+        let refused = |allowed: &bool| !allowed;
+        self.push = self.push.or(other.push.filter(refused));
+        self.location = self.location.or(other.location.filter(refused));
+        self.personalisation = self.personalisation.or(other.personalisation.filter(refused));
     }
 }
 
@@ -135,6 +143,8 @@ pub struct Device {
     pub clock_ahead: bool,
     /// Where it is.
     pub whereabouts: Whereabouts,
+    /// Whose it was, until all that is known there has been taken over.
+    pub taken_from: Option<SubjectId>,
 }
 
 impl Device {
@@ -152,6 +162,7 @@ impl Device {
             recent: Vec::new(),
             clock_ahead: false,
             whereabouts: Whereabouts::default(),
+            taken_from: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod geofence_sets;
 mod geofences;
 mod harness;
 mod mall;
+mod moves;
 mod nodes;
 mod porto;
 mod presence;

@@ -18,6 +18,9 @@ mod ask;
 
 use ask::{Occasion, ask};
 
+/// A device that has changed hands, and whose server ended in the middle of it, is looked after when so much has passed.
+const MOVE_MAX: DurationMs = DurationMs::from_secs(30);
+
 /// What a step needs besides record and input.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -66,7 +69,8 @@ pub struct Effects {
 }
 
 impl Effects {
-    fn none(status: Status) -> Self {
+    /// Nothing but what became of the input.
+    pub fn none(status: Status) -> Self {
         Self {
             status,
             events: Vec::new(),
@@ -244,7 +248,8 @@ pub fn schedule(record: &mut Record, context: Context<'_>) {
         let server_time = |at| device.server_time(at);
         device.whereabouts.next_due(places, lengths, context.rules, server_time)
     });
-    record.wake_at = match (record.wake_at, due.min()) {
+    let moved = record.moving().next().map(|_| context.now.plus(MOVE_MAX));
+    record.wake_at = match (record.wake_at, due.chain(moved).min()) {
         // To be woken too early costs one look now and then; to change the wish with every check-in costs each of them.
         (Some(wish), Some(due)) if wish > context.now && wish <= due => Some(wish),
         (_, due) => due,
