@@ -11,6 +11,7 @@ mod bad_input;
 mod crash;
 mod demo;
 mod dispatch;
+mod follow;
 mod geofence_sets;
 mod geofences;
 mod harness;
