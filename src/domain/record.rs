@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 4;
+pub const RECORD_SCHEMA: u8 = 5;
 
 /// A customer's record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -57,8 +57,10 @@ pub struct Visit {
     pub estimate: Option<Estimate>,
     /// Fixes in a row outside.
     pub outside: OutsideRow,
-    /// The longest stay that has been told.
+    /// The longest stay that has been told, of this visit or of the one that it carries on.
     pub dwelled: DurationMs,
+    /// When a stay of this visit itself was told last.
+    pub dwelled_at: Option<Timestamp>,
     /// Since when the catalogue lacks the geofence; `None`: it has it.
     pub missing: Option<Missing>,
 }
@@ -145,6 +147,7 @@ impl Visit {
             estimate: None,
             outside: OutsideRow::default(),
             dwelled: DurationMs(0),
+            dwelled_at: None,
             missing: None,
         }
     }

@@ -230,6 +230,27 @@ fn a_customer_with_several_devices_comes_stays_and_goes_once() {
 }
 
 #[test]
+fn a_stay_that_is_handed_on_moves_no_exit() {
+    let mut day = Day::with(vec![waits("long", "PT7H")]);
+    day.is_at(0, ALONE);
+    let mut long = Vec::new();
+    for _ in 0..15 {
+        long.extend(campaigns_of(&day.passes(30)));
+        day.is_at(0, ALONE);
+    }
+    assert_eq!(long, ["long"]);
+    day.is_at(1, ALONE);
+    let last_seen = Timestamp(day.now);
+    day.now += MINUTE;
+    assert_eq!(told([&day.is_at(0, NOWHERE)]), ["exited 2"]);
+    // The second device has come in just now, and is not heard of again.
+    let silent = day.passes(7 * 60);
+    assert_eq!(told(&silent), ["exited 2"]);
+    let event = &silent.last().expect("an end").events[0];
+    assert_eq!((event.at, event.duration), (last_seen, Some(DurationMs(0))));
+}
+
+#[test]
 fn a_phone_that_sends_what_it_kept_goes_by_its_own_time() {
     let mut day = Day::with(vec![waits("ten", "PT10M")]);
     let kept = |minutes: i64, latitude: f64| {
