@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 5;
+pub const RECORD_SCHEMA: u8 = 6;
 
 /// A customer's record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -149,7 +149,7 @@ impl Record {
     pub fn is_in(&self, geofence: &GeofenceId, now: Timestamp, rules: PresenceRules) -> bool {
         self.devices.iter().any(|device| {
             let mut visits = device.whereabouts.visits.iter();
-            visits.any(|visit| visit.geofence == *geofence && visit.holds_at(device.clock(now), rules))
+            visits.any(|visit| visit.geofence == *geofence && visit.holds_at(device.decided_until(now), rules))
         })
     }
 

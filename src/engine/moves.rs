@@ -96,6 +96,7 @@ impl Engine {
                 if changed {
                     known.last_at = taken.last_at;
                     known.heard_at = taken.heard_at;
+                    known.upload = taken.upload;
                     known.recent.clone_from(&taken.recent);
                     known.whereabouts = match from {
                         SubjectId::Anonymous(_) => taken.whereabouts.clone(),

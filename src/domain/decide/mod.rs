@@ -106,9 +106,7 @@ pub fn check_in(record: &mut Record, input: &CheckIn, matches: &[PlaceMatch], co
     let mut transitions = pass(record, &input.device, before, context);
     let mut doubt = None;
     if let Some(device) = record.device_mut(&input.device) {
-        device.last_at = Some(input.at);
-        device.heard_at = Some(context.now);
-        device.seen_at = context.now;
+        device.hears(input.at, context.now);
         let seen = Observation {
             check_in: input,
             matches,
@@ -162,7 +160,7 @@ pub fn time_passed(record: &mut Record, context: Context<'_>) -> Effects {
     let mut effects = Effects::none(Status::Processed);
     let devices: Vec<DeviceId> = record.devices.iter().map(|device| device.id.clone()).collect();
     for id in devices {
-        let Some(now) = record.device(&id).map(|device| device.clock(context.now)) else {
+        let Some(now) = record.device(&id).map(|device| device.decided_until(context.now)) else {
             continue;
         };
         let transitions = pass(record, &id, now, context);
@@ -245,7 +243,7 @@ pub fn schedule(record: &mut Record, context: Context<'_>) {
     let lengths = |geofence: &Geofence| context.catalogue.dwell_lengths(geofence);
     let due = record.devices.iter().filter_map(|device| {
         let places = &context.catalogue.places;
-        let server_time = |at| device.server_time(at);
+        let server_time = |at| device.decided_at(at);
         device.whereabouts.next_due(places, lengths, context.rules, server_time)
     });
     let moved = record.moving().next().map(|_| context.now.plus(MOVE_MAX));
@@ -305,10 +303,10 @@ impl Happened {
         Self {
             event,
             kind,
-            known_at: if transition.timed {
-                device.server_time(transition.at)
-            } else {
-                context.now
+            known_at: match cause {
+                _ if !transition.timed => context.now,
+                Some(_) => device.server_time(transition.at),
+                None => device.decided_at(transition.at),
             },
             told: transition.dwelled,
         }
