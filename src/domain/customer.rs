@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{
     delivery::{Platform, PushTarget},
-    ids::{CauseId, DeviceId, Topic},
+    ids::{CauseId, DeviceId, SubjectId, Topic},
     presence::Whereabouts,
-    time::Timestamp,
+    time::{DurationMs, Timestamp},
 };
 
 /// How many of a device's latest check-ins are remembered by id.
@@ -20,6 +20,12 @@ pub const DEVICES_MAX: usize = 20;
 
 /// Most traits of one customer.
 pub const TRAITS_MAX: usize = 200;
+
+/// Check-ins that come within this are one upload.
+const UPLOAD_MAX: DurationMs = DurationMs::from_secs(10);
+
+/// No device is waited for longer than this.
+const WAITS_MAX: DurationMs = DurationMs::from_secs(30 * 60);
 
 /// Largest traits of one customer, in bytes of JSON.
 pub const TRAITS_BYTES_MAX: usize = 32 * 1024;
@@ -45,6 +51,14 @@ impl Consent {
         self.push = newer.push.or(self.push);
         self.location = newer.location.or(self.location);
         self.personalisation = newer.personalisation.or(self.personalisation);
+    }
+
+    /// Takes over what `other` refuses and this one has said nothing about.
+    pub fn take_refusals(&mut self, other: Self) {
+        let refused = |allowed: &bool| !allowed;
+        self.push = self.push.or(other.push.filter(refused));
+        self.location = self.location.or(other.location.filter(refused));
+        self.personalisation = self.personalisation.or(other.personalisation.filter(refused));
     }
 }
 
@@ -127,6 +141,8 @@ pub struct Device {
     pub last_at: Option<Timestamp>,
     /// The server's time when that check-in came.
     pub heard_at: Option<Timestamp>,
+    /// How it sends its check-ins; `None` until the first one.
+    pub upload: Option<Upload>,
     /// When the server heard of it last.
     pub seen_at: Timestamp,
     /// Fingerprints of the latest check-ins' ids, oldest first.
@@ -135,6 +151,17 @@ pub struct Device {
     pub clock_ahead: bool,
     /// Where it is.
     pub whereabouts: Whereabouts,
+    /// Whose it was, until all that is known there has been taken over.
+    pub taken_from: Option<SubjectId>,
+}
+
+/// The check-ins that a device has sent together, or nearly so, the last time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The server's time when the first of them came.
+    began_at: Timestamp,
+    /// The most that one of them was behind that.
+    lag_max_ms: i64,
 }
 
 impl Device {
@@ -148,11 +175,31 @@ impl Device {
             time_zone: None,
             last_at: None,
             heard_at: None,
+            upload: None,
             seen_at: now,
             recent: Vec::new(),
             clock_ahead: false,
             whereabouts: Whereabouts::default(),
+            taken_from: None,
         }
+    }
+
+    /// Notes that a check-in of that time by the phone's clock came at the server's `now`.
+    pub fn hears(&mut self, at: Timestamp, now: Timestamp) {
+        self.last_at = Some(at);
+        self.heard_at = Some(now);
+        self.seen_at = now;
+        let lag_ms = now.0.saturating_sub(at.0);
+        self.upload = Some(match self.upload {
+            Some(upload) if now.since(upload.began_at) <= UPLOAD_MAX => Upload {
+                lag_max_ms: upload.lag_max_ms.max(lag_ms),
+                ..upload
+            },
+            _ => Upload {
+                began_at: now,
+                lag_max_ms: lag_ms,
+            },
+        });
     }
 
     /// How far the phone's clock, as its latest check-in told it, is behind the server's: by the network's delay, by hours
@@ -167,6 +214,26 @@ impl Device {
     /// What the phone's clock says at the server's `now`: it goes on from its latest check-in.
     pub fn clock(&self, now: Timestamp) -> Timestamp {
         Timestamp(now.0.saturating_sub(self.lag_ms()))
+    }
+
+    /// How long the next check-ins may wait on the phone, by how long the latest ones did, and half as much again: some
+    /// phones send what they hear in bundles.
+    fn waits_ms(&self) -> i64 {
+        let waited_ms = self
+            .upload
+            .map_or(0, |upload| upload.lag_max_ms.saturating_sub(self.lag_ms()));
+        waited_ms.saturating_add(waited_ms / 2).clamp(0, WAITS_MAX.0)
+    }
+
+    /// How far time alone may decide at the server's `now`, by the phone's clock: what it has heard since may be on its
+    /// way.
+    pub fn decided_until(&self, now: Timestamp) -> Timestamp {
+        Timestamp(self.clock(now).0.saturating_sub(self.waits_ms()))
+    }
+
+    /// When time alone may decide what comes due at `at` by the phone's clock, by the server's.
+    pub fn decided_at(&self, at: Timestamp) -> Timestamp {
+        Timestamp(self.server_time(at).0.saturating_add(self.waits_ms()))
     }
 
     /// What the server's clock says when the phone's says `at`.

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 2;
+pub const RECORD_SCHEMA: u8 = 6;
 
 /// A customer's record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -106,19 +106,31 @@ impl Record {
         Some(self.devices.remove(index))
     }
 
-    /// Takes over what an anonymous customer was sent, when its device turns out to be this customer's.
-    pub fn adopt_sends(&mut self, sends: Vec<CampaignSends>) {
+    /// Takes over what an anonymous customer was sent, when its device turns out to be this customer's. What has been
+    /// taken over already is not counted again.
+    pub fn adopt_sends(&mut self, sends: &[CampaignSends]) {
         for other in sends {
             match self.sends.iter_mut().find(|mine| mine.campaign == other.campaign) {
-                None => self.sends.push(other),
+                None => self.sends.push(other.clone()),
                 Some(mine) => {
-                    mine.at.extend(other.at);
+                    for (index, at) in other.at.iter().enumerate() {
+                        let so_often = |times: &[Timestamp]| times.iter().filter(|time| *time == at).count();
+                        if so_often(&mine.at) < so_often(&other.at[..=index]) {
+                            mine.at.push(*at);
+                        }
+                    }
                     mine.at.sort_unstable();
                     let surplus = mine.at.len().saturating_sub(CAP_MAX);
                     mine.at.drain(..surplus);
                 }
             }
         }
+    }
+
+    /// Devices of which what their customer before knows has not been taken over yet.
+    pub fn moving(&self) -> impl Iterator<Item = &DeviceId> {
+        let moving = self.devices.iter().filter(|device| device.taken_from.is_some());
+        moving.map(|device| &device.id)
     }
 
     /// The device to push: `preferred` if it has a token, else the one with a token that was seen last.
@@ -137,7 +149,7 @@ impl Record {
     pub fn is_in(&self, geofence: &GeofenceId, now: Timestamp, rules: PresenceRules) -> bool {
         self.devices.iter().any(|device| {
             let mut visits = device.whereabouts.visits.iter();
-            visits.any(|visit| visit.geofence == *geofence && visit.holds_at(device.clock(now), rules))
+            visits.any(|visit| visit.geofence == *geofence && visit.holds_at(device.decided_until(now), rules))
         })
     }
 

@@ -69,6 +69,11 @@ impl Catalogues {
         self.current.load().get(workspace).map(Arc::clone).unwrap_or_default()
     }
 
+    /// Every workspace of which anything has been read.
+    pub fn workspaces(&self) -> Vec<WorkspaceId> {
+        self.current.load().keys().cloned().collect()
+    }
+
     /// How many geofences all workspaces have.
     pub fn geofences(&self) -> usize {
         self.current
@@ -111,12 +116,10 @@ impl Catalogues {
             for (set, found, expected) in missing {
                 tracing::error!(%set, expected, found, "geofences of a set are missing or unreadable; upload it again");
             }
-            let mut places = packed;
-            for edit in self.store.load_edits(workspace).await? {
-                if !edits.contains(&edit) {
-                    places = places.with_edit(read_edit(&edit)?);
-                }
-            }
+            let Some(since) = edited_since(&edits, &self.store.load_edits(workspace).await?, &sets)? else {
+                continue;
+            };
+            let places = since.into_iter().fold(packed, |places, edit| places.with_edit(edit));
             self.show_places(workspace, Arc::new(places));
             return Ok(());
         }
@@ -130,27 +133,35 @@ impl Catalogues {
         Ok(sets.into_iter().map(|set| (set.set, set.version)).collect())
     }
 
-    /// Shows edits that another process has made durable.
+    /// Shows edits that another process has made durable. True when all of the workspace's geofences must be read: an edit
+    /// is gone, and what its set holds instead isn't known.
     pub async fn follow_edits(
         self: &Arc<Self>,
         workspace: &WorkspaceId,
         edited: &[(SetName, GeofenceId)],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let _changing = self.changing.lock().await;
         let edits = self.store.edits_of(workspace, edited).await?;
         let edits: HashMap<(&SetName, &GeofenceId), &StoredEdit> =
             edits.iter().map(|edit| ((&edit.set, &edit.id), edit)).collect();
+        let sets = self.live_sets(workspace).await?;
         let mut places = Arc::clone(&self.of(workspace).places);
+        let mut all_needed = false;
         for (set, id) in edited {
             let edit = match edits.get(&(set, id)) {
                 Some(edit) => read_edit(edit)?,
-                // It was taken out of a set without a version below. Or the set was replaced since, which is told, too.
+                // The set was replaced since, perhaps by this process.
+                None if has_version(&sets, set) => {
+                    all_needed = true;
+                    continue;
+                }
+                // It was taken out of a set without a version below.
                 None => Edit::Remove(set.clone(), id.clone()),
             };
             places = Arc::new(places.with_edit(edit));
         }
         self.show_edited(workspace, places);
-        Ok(())
+        Ok(all_needed)
     }
 
     /// Reads the content of a set's version.
@@ -339,6 +350,34 @@ fn read_edit(edit: &StoredEdit) -> Result<Edit, StoreError> {
         .map_or_else(|| Edit::Remove(edit.set.clone(), edit.id.clone()), Edit::Put))
 }
 
+fn has_version(sets: &[(SetName, u32)], set: &SetName) -> bool {
+    sets.iter().any(|(name, version)| name == set && *version > 0)
+}
+
+/// What was edited between two readings of a workspace's edits, while the sets' versions stayed the same; `None` when an
+/// edit of a set with a version is gone, so that what the set holds must be read again.
+fn edited_since(
+    before: &[StoredEdit],
+    now: &[StoredEdit],
+    sets: &[(SetName, u32)],
+) -> Result<Option<Vec<Edit>>, StoreError> {
+    let still: HashSet<(&SetName, &GeofenceId)> = now.iter().map(|edit| (&edit.set, &edit.id)).collect();
+    let mut since = Vec::new();
+    for StoredEdit { set, id, .. } in before {
+        if still.contains(&(set, id)) {
+            continue;
+        }
+        if has_version(sets, set) {
+            return Ok(None);
+        }
+        since.push(Edit::Remove(set.clone(), id.clone()));
+    }
+    for edit in now.iter().filter(|edit| !before.contains(edit)) {
+        since.push(read_edit(edit)?);
+    }
+    Ok(Some(since))
+}
+
 /// Lays stored edits on the content of the sets' versions.
 fn apply(edits: &[StoredEdit], all: &mut Vec<Arc<Geofence>>) -> Result<(), StoreError> {
     let edited: HashSet<(&SetName, &GeofenceId)> = edits.iter().map(|edit| (&edit.set, &edit.id)).collect();
@@ -358,4 +397,37 @@ async fn pack(work: impl FnOnce() -> Places + Send + 'static) -> Result<Places, 
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{ExternalId, Tag};
+
+    fn edit(set: &str, name: &str) -> StoredEdit {
+        StoredEdit {
+            set: SetName::new(set).unwrap(),
+            id: GeofenceId {
+                tag: Tag::new("shop").unwrap(),
+                external_id: ExternalId::new(name).unwrap(),
+            },
+            pack: None,
+        }
+    }
+
+    #[test]
+    fn what_is_deleted_while_all_is_read_stays_deleted() {
+        let sets = [
+            (SetName::new("file").unwrap(), 3),
+            (SetName::new("singles").unwrap(), 0),
+        ];
+        let (kept, gone) = (edit("singles", "kept"), edit("singles", "gone"));
+        let before = [kept.clone(), gone.clone()];
+        let since = edited_since(&before, std::slice::from_ref(&kept), &sets).unwrap();
+        assert_eq!(since, Some(vec![Edit::Remove(gone.set, gone.id)]));
+        assert_eq!(edited_since(&before, &before, &sets).unwrap(), Some(Vec::new()));
+        // What the file holds in its place has not been read.
+        let before = [kept.clone(), edit("file", "gone")];
+        assert_eq!(edited_since(&before, &[kept], &sets).unwrap(), None);
+    }
 }

@@ -15,7 +15,7 @@ use crate::domain::{
     event::Fact,
     ids::{AppId, CauseId, DeviceId, PushToken, SubjectId, Topic, UserId, WorkspaceId},
     presence::{ExitReason, Whereabouts},
-    record::{CampaignSends, Record},
+    record::Record,
 };
 
 /// What an app tells about its installation.
@@ -76,13 +76,10 @@ impl Engine {
         device: &DeviceId,
         update: &DeviceUpdate,
     ) -> Result<SubjectId, EngineError> {
-        self.records.forget_owner(workspace, device);
-        let owner = self
-            .records
-            .owners(workspace, std::slice::from_ref(device))
-            .await?
-            .pop()
-            .flatten();
+        let owner = self.owner_of(workspace, device).await?;
+        if let Some(owner) = &owner {
+            self.finish_move(workspace, owner, device).await?;
+        }
         let subject = match (&update.user, &owner) {
             (Some(user), _) => SubjectId::User(user.clone()),
             (None, Some(owner @ SubjectId::Anonymous(_))) => owner.clone(),
@@ -118,6 +115,14 @@ impl Engine {
                 renewed.time_zone.clone_from(&update.time_zone);
                 renewed.seen_at = now;
                 let mut facts = Vec::new();
+                if let Some((owner, old)) = &before {
+                    renewed.taken_from = Some(owner.clone());
+                    if !changes_hands {
+                        // What it was sent counts from this commit on, whatever becomes of the next ones.
+                        record.adopt_sends(&old.sends);
+                        record.profile.consent.take_refusals(old.profile.consent);
+                    }
+                }
                 if let Some(oldest) = record.makes_room_for(device) {
                     let ended = decide::end_visits(record, Some(&oldest), ExitReason::DeviceMoved, context);
                     facts.extend(ended.into_iter().map(|fact| (None, fact)));
@@ -133,115 +138,19 @@ impl Engine {
                 }
             })
             .await?;
-        if let Some((owner, _)) = before
-            && let Some((device, sends)) = self.take_device(workspace, &owner, device, changes_hands).await?
-        {
-            self.adopt(workspace, &subject, &device, sends).await?;
+        if before.is_some() {
+            self.finish_move(workspace, &subject, device).await?;
         }
         Ok(subject)
     }
 
-    /// Gives a customer what their new device had until it was taken from the one before, check-ins of the meantime
-    /// included.
-    async fn adopt(
-        &self,
-        workspace: &WorkspaceId,
-        subject: &SubjectId,
-        taken: &Device,
-        sends: Vec<CampaignSends>,
-    ) -> Result<(), EngineError> {
-        let catalogue = self.catalogues.of(workspace);
-        let context = self.context(workspace, subject, self.clock.now(), &catalogue);
-        self.records
-            .change(workspace, subject, |record, _| {
-                record.adopt_sends(sends.clone());
-                if let Some(device) = record.device_mut(&taken.id)
-                    && device.last_at < taken.last_at
-                {
-                    device.last_at = taken.last_at;
-                    device.heard_at = taken.heard_at;
-                    device.whereabouts.clone_from(&taken.whereabouts);
-                    device.recent.clone_from(&taken.recent);
-                }
-                decide::schedule(record, context);
-                Change::new((), Write::Record)
-            })
-            .await
-    }
-
-    /// Takes a device out of a customer's record, with what the customer was sent if that was nobody known. An anonymous
-    /// customer without the device is nobody and goes too. Its visits end if they don't go on elsewhere.
-    async fn take_device(
-        &self,
-        workspace: &WorkspaceId,
-        subject: &SubjectId,
-        device: &DeviceId,
-        ends_visits: bool,
-    ) -> Result<Option<(Device, Vec<CampaignSends>)>, EngineError> {
-        let catalogue = self.catalogues.of(workspace);
-        let context = self.context(workspace, subject, self.clock.now(), &catalogue);
-        self.records
-            .change(workspace, subject, |record, _| {
-                let facts = if ends_visits {
-                    decide::end_visits(record, Some(device), ExitReason::DeviceMoved, context)
-                } else {
-                    Vec::new()
-                };
-                let Some(taken) = record.remove_device(device) else {
-                    return Change::new(None, Write::Nothing);
-                };
-                decide::schedule(record, context);
-                let nobody = subject.user().is_none() && record.devices.is_empty();
-                let sends = if nobody {
-                    std::mem::take(&mut record.sends)
-                } else {
-                    Vec::new()
-                };
-                let write = if nobody { Write::Delete } else { Write::Record };
-                Change {
-                    facts: facts.into_iter().map(|fact| (None, fact)).collect(),
-                    releases: vec![device.clone()],
-                    ..Change::new(Some((taken, sends)), write)
-                }
-            })
-            .await
-    }
-
-    /// Takes a device out of the record of a customer who no longer owns it: what a registration that broke off in the
-    /// middle left behind.
-    pub(super) async fn release_device(
-        &self,
-        workspace: &WorkspaceId,
-        subject: &SubjectId,
-        device: &DeviceId,
-    ) -> Result<(), EngineError> {
-        self.records.forget_owner(workspace, device);
-        let owner = self
-            .records
-            .owners(workspace, std::slice::from_ref(device))
-            .await?
-            .pop()
-            .flatten();
-        if owner.as_ref() != Some(subject) {
-            let ends_visits = subject.user().is_some();
-            self.take_device(workspace, subject, device, ends_visits).await?;
-        }
-        Ok(())
-    }
-
     /// Forgets a device; false when there was none.
     pub async fn delete_device(&self, workspace: &WorkspaceId, device: &DeviceId) -> Result<bool, EngineError> {
-        self.records.forget_owner(workspace, device);
-        match self
-            .records
-            .owners(workspace, std::slice::from_ref(device))
-            .await?
-            .pop()
-            .flatten()
-        {
-            None => Ok(false),
-            Some(owner) => Ok(self.take_device(workspace, &owner, device, true).await?.is_some()),
-        }
+        let Some(owner) = self.owner_of(workspace, device).await? else {
+            return Ok(false);
+        };
+        self.finish_move(workspace, &owner, device).await?;
+        self.take_device(workspace, &owner, device, true).await
     }
 
     /// A customer's record; `None` when there is none.
@@ -294,19 +203,19 @@ impl Engine {
 
     /// Erases a customer: devices, facts, deliveries and all; false when there was none.
     pub async fn delete_customer(&self, workspace: &WorkspaceId, user: &UserId) -> Result<bool, EngineError> {
+        let subject = SubjectId::User(user.clone());
+        if let Some(record) = self.records.get(workspace, &subject).await? {
+            self.finish_moves(workspace, &subject, &record).await?;
+        }
         self.records
-            .change(
-                workspace,
-                &SubjectId::User(user.clone()),
-                |record: &mut Record, exists| {
-                    let releases = record.devices.iter().map(|device| device.id.clone()).collect();
-                    let write = if exists { Write::Erase } else { Write::Nothing };
-                    Change {
-                        releases,
-                        ..Change::new(exists, write)
-                    }
-                },
-            )
+            .change(workspace, &subject, |record: &mut Record, exists| {
+                let releases = record.devices.iter().map(|device| device.id.clone()).collect();
+                let write = if exists { Write::Erase } else { Write::Nothing };
+                Change {
+                    releases,
+                    ..Change::new(exists, write)
+                }
+            })
             .await
     }
 

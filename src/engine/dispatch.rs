@@ -230,7 +230,7 @@ impl Dispatcher {
         let mut found = HashMap::new();
         for (workspace, deliveries) in by_workspace {
             let devices: Vec<DeviceId> = deliveries.iter().map(|delivery| delivery.device.clone()).collect();
-            let owners = self.engine.records.owners_now(workspace, &devices).await?;
+            let owners = self.engine.records.owners(workspace, &devices).await?;
             let (owned, others): (Vec<_>, Vec<_>) = deliveries
                 .into_iter()
                 .zip(owners)

@@ -22,6 +22,9 @@ use crate::{
     metrics::CheckInLabel,
 };
 
+/// How often a check-in whose device moves is tried.
+const ROUNDS_MAX: usize = 3;
+
 /// What to do with a device that nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownDevice {
@@ -91,14 +94,16 @@ impl Engine {
                 }
             })
             .collect();
-        // A device that has moved to another customer since its owner was looked up is looked up once more.
-        for _ in 0..2 {
+        // A device that has moved to another customer since its owner was looked up is looked up once more. One that is
+        // about to move arrives first: what was sent before must count.
+        for _ in 0..ROUNDS_MAX {
             let (subjects, groups) = self.group_by_subject(workspace, items, unknown).await?;
             let steps = self
                 .step_groups(workspace, &catalogue, &subjects, &groups, unknown)
                 .await?;
             items = Vec::new();
             for ((subject, group), (record, effects)) in subjects.iter().zip(groups).zip(steps) {
+                self.finish_moves(workspace, subject, &record).await?;
                 for (item, effects) in group.into_iter().zip(effects) {
                     if effects.status == Status::NotHere {
                         self.records.forget_owner(workspace, &item.check_in.device);
@@ -245,6 +250,12 @@ impl Engine {
     }
 }
 
+/// What check-ins come to that are for another record, or for this one in a moment.
+fn not_here(record: &Record, items: &[Item]) -> (Record, Vec<Effects>) {
+    let effects = items.iter().map(|_| Effects::none(Status::NotHere));
+    (record.clone(), effects.collect())
+}
+
 /// Steps one customer through their check-ins, in order.
 fn step_one(
     record: &mut Record,
@@ -252,6 +263,9 @@ fn step_one(
     context: Context<'_>,
     unknown: UnknownDevice,
 ) -> Change<(Record, Vec<Effects>)> {
+    if record.moving().next().is_some() {
+        return Change::new(not_here(record, items), Write::Nothing);
+    }
     let mut claims = Vec::new();
     if let (SubjectId::Anonymous(device), UnknownDevice::Create) = (context.subject, unknown)
         && record.device(device).is_none()
@@ -284,12 +298,11 @@ fn step_one(
         return Change::new((record.clone(), all), Write::Nothing);
     }
     Change {
-        output: (record.clone(), all),
-        write,
+        // Whoever has the device now is who is meant.
+        if_taken: (!claims.is_empty()).then(|| not_here(record, items)),
+        first_claims: claims,
         deliveries,
         facts,
-        claims: Vec::new(),
-        first_claims: claims,
-        releases: Vec::new(),
+        ..Change::new((record.clone(), all), write)
     }
 }

@@ -23,6 +23,7 @@ pub mod geofence_sets;
 pub mod geofences;
 pub mod ingest;
 mod look_again;
+mod moves;
 pub mod outside_events;
 pub mod ports;
 pub mod records;

@@ -1,8 +1,9 @@
 //! Records by way of a cache, changed by compare-and-swap.
 //!
 //! The cache may be stale; that is harmless, because the store refuses a commit that was made from an old version, and
-//! the change is then made again from what the store has. Where other processes write, too, records are not cached: most
-//! would be outdated, and one that was deleted and made anew could be taken for the one before.
+//! the change is then made again from what the store has. Where other processes write, too, neither records nor whose
+//! devices are is cached: most would be outdated, a record that was deleted and made anew could be taken for the one
+//! before, and a device that has changed hands would go on being stepped in the record where it was.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -52,6 +53,8 @@ pub struct Change<T> {
     pub claims: Vec<DeviceId>,
     /// Devices that nobody has had so far.
     pub first_claims: Vec<DeviceId>,
+    /// For the caller in place of `output` when somebody has one of them; then nothing is written.
+    pub if_taken: Option<T>,
     /// Devices that no longer do.
     pub releases: Vec<DeviceId>,
 }
@@ -79,6 +82,7 @@ impl<T> Change<T> {
             facts: Vec::new(),
             claims: Vec::new(),
             first_claims: Vec::new(),
+            if_taken: None,
             releases: Vec::new(),
         }
     }
@@ -119,6 +123,9 @@ impl Records {
         workspace: &WorkspaceId,
         devices: &[DeviceId],
     ) -> Result<Vec<Option<SubjectId>>, EngineError> {
+        if self.store.is_shared() {
+            return Ok(self.store.subjects_of(workspace, devices).await?);
+        }
         let mut owners: Vec<Option<SubjectId>> = devices
             .iter()
             .map(|device| self.owners.get(&(workspace.clone(), device.clone())))
@@ -141,18 +148,15 @@ impl Records {
         Ok(owners)
     }
 
-    /// The same as it is now; [`Records::owners`] may be told of another process's change only by the record.
-    pub async fn owners_now(
+    /// Whether any of these devices is somebody else's.
+    async fn are_taken(
         &self,
         workspace: &WorkspaceId,
         devices: &[DeviceId],
-    ) -> Result<Vec<Option<SubjectId>>, EngineError> {
-        if self.store.is_shared() {
-            for device in devices {
-                self.forget_owner(workspace, device);
-            }
-        }
-        self.owners(workspace, devices).await
+        subject: &SubjectId,
+    ) -> Result<bool, EngineError> {
+        let owners = self.owners(workspace, devices).await?;
+        Ok(owners.iter().flatten().any(|owner| owner != subject))
     }
 
     /// Forgets whose device it is, so that the next question goes to the store.
@@ -254,10 +258,14 @@ impl Records {
             let mut commits = Vec::new();
             let mut written = Vec::new();
             let mut moved: Vec<DeviceId> = Vec::new();
+            let mut if_taken: HashMap<usize, (Vec<DeviceId>, T)> = HashMap::new();
             for (index, before) in pending.drain(..).zip(loaded) {
                 let mut record = Record::clone(&before.record);
                 let change = change(index, &mut record, before.version > 0);
                 outputs[index] = Some(change.output);
+                if let Some(output) = change.if_taken {
+                    if_taken.insert(index, (change.first_claims.clone(), output));
+                }
                 let bytes = match change.write {
                     Write::Nothing => continue,
                     Write::Delete | Write::Erase => {
@@ -334,7 +342,12 @@ impl Records {
                     CommitOutcome::Conflict => {
                         self.metrics.conflict();
                         self.cache.remove(&key);
-                        pending.push(index);
+                        match if_taken.remove(&index) {
+                            Some((claims, output)) if self.are_taken(workspace, &claims, &subjects[index]).await? => {
+                                outputs[index] = Some(output);
+                            }
+                            _ => pending.push(index),
+                        }
                     }
                 }
             }

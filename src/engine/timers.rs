@@ -126,7 +126,7 @@ impl Engine {
             .records
             .change_many(workspace, subjects, |index, record, exists| {
                 if !exists {
-                    return Change::new((0, Vec::new()), Write::Nothing);
+                    return Change::new((0, Vec::new(), None), Write::Nothing);
                 }
                 let context = self.context(workspace, &subjects[index], now, &catalogue);
                 let effects = decide::time_passed(record, context);
@@ -134,15 +134,24 @@ impl Engine {
                 // Also when nothing has happened: the commit ends the lease and tells the next wish.
                 Change {
                     facts: effects.facts.into_iter().map(|fact| (None, fact)).collect(),
-                    output: (effects.deliveries.len(), kinds),
+                    output: (
+                        effects.deliveries.len(),
+                        kinds,
+                        record.moving().next().is_some().then(|| record.clone()),
+                    ),
                     deliveries: effects.deliveries,
-                    ..Change::new((0, Vec::new()), Write::Record)
+                    ..Change::new((0, Vec::new(), None), Write::Record)
                 }
             })
             .await?;
         let mut decided = 0;
-        for (deliveries, kinds) in steps {
+        for (subject, (deliveries, kinds, moving)) in subjects.iter().zip(steps) {
             decided += deliveries;
+            if let Some(record) = moving
+                && let Err(error) = self.finish_moves(workspace, subject, &record).await
+            {
+                tracing::warn!(%error, "a device that has changed hands is not taken over yet; trying again");
+            }
             for kind in kinds {
                 self.metrics.event(kind);
             }

@@ -220,15 +220,20 @@ fn a_point_is_found_in_its_geofences_and_a_set_comes_back_as_it_went_in() {
 }
 
 #[test]
-fn a_removed_geofence_is_left_at_the_next_check_in() {
+fn a_removed_geofence_is_left_when_it_has_been_missing_for_a_minute() {
     let world = world();
+    world.api.put_phone("phone", "mia");
     world.api.check_in(&fix("phone", INSIDE.0, INSIDE.1));
     assert_eq!(world.api.call("DELETE", "/v1/geofence-sets/shops", "", &[]).status, 204);
     world.clock.advance(DurationMs::from_secs(10));
-    assert_eq!(
-        kinds(&world.api.check_in(&fix("phone", INSIDE.0, INSIDE.1))[0]),
-        ["exited one"]
-    );
+    let first = world.api.check_in(&fix("phone", INSIDE.0, INSIDE.1));
+    assert_eq!(kinds(&first[0]), Vec::<String>::new());
+    world.clock.advance(DurationMs::from_secs(61));
+    // No check-in is needed.
+    wait_for("the end", || {
+        let device = &world.api.get("/v1/users/mia")["devices"][0];
+        device["geofences"] == json!([])
+    });
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn entered(check_ins: &[CheckIn], places: &Places, walk: &Walk) -> BTreeMap<Geof
     let mut whereabouts = Whereabouts::default();
     let mut entered = BTreeMap::new();
     for check_in in check_ins {
-        whereabouts.pass(check_in.at, places, |_| Vec::new(), PresenceRules::DEFAULT);
+        whereabouts.pass(check_in.at, check_in.at, places, |_| Vec::new(), PresenceRules::DEFAULT);
         let seen = Observation {
             check_in,
             matches: &places.matching(check_in),

@@ -176,7 +176,7 @@ fn present_at(record: &Record, selector: &GeofenceSelector, context: Context<'_>
             .is_some_and(|place| selector.selects(places.get(place)))
     };
     let of_device = |device: &Device| {
-        let now = device.clock(context.now);
+        let now = device.decided_until(context.now);
         let mut visits = device.whereabouts.visits.iter();
         let found = visits.find(|visit| selected(visit) && visit.holds_at(now, context.rules));
         found.map(|visit| visit.geofence.clone())

@@ -18,6 +18,9 @@ mod ask;
 
 use ask::{Occasion, ask};
 
+/// A device that has changed hands, and whose server ended in the middle of it, is looked after when so much has passed.
+const MOVE_MAX: DurationMs = DurationMs::from_secs(30);
+
 /// What a step needs besides record and input.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -66,7 +69,8 @@ pub struct Effects {
 }
 
 impl Effects {
-    fn none(status: Status) -> Self {
+    /// Nothing but what became of the input.
+    pub fn none(status: Status) -> Self {
         Self {
             status,
             events: Vec::new(),
@@ -102,9 +106,7 @@ pub fn check_in(record: &mut Record, input: &CheckIn, matches: &[PlaceMatch], co
     let mut transitions = pass(record, &input.device, before, context);
     let mut doubt = None;
     if let Some(device) = record.device_mut(&input.device) {
-        device.last_at = Some(input.at);
-        device.heard_at = Some(context.now);
-        device.seen_at = context.now;
+        device.hears(input.at, context.now);
         let seen = Observation {
             check_in: input,
             matches,
@@ -158,7 +160,7 @@ pub fn time_passed(record: &mut Record, context: Context<'_>) -> Effects {
     let mut effects = Effects::none(Status::Processed);
     let devices: Vec<DeviceId> = record.devices.iter().map(|device| device.id.clone()).collect();
     for id in devices {
-        let Some(now) = record.device(&id).map(|device| device.clock(context.now)) else {
+        let Some(now) = record.device(&id).map(|device| device.decided_until(context.now)) else {
             continue;
         };
         let transitions = pass(record, &id, now, context);
@@ -226,7 +228,9 @@ fn pass(record: &mut Record, device: &DeviceId, until: Timestamp, context: Conte
         return Vec::new();
     };
     let places = &context.catalogue.places;
-    let mut transitions = found.whereabouts.pass(until, places, lengths, context.rules);
+    let mut transitions = found
+        .whereabouts
+        .pass(until, context.now, places, lengths, context.rules);
     transitions.retain(|transition| {
         transition.kind != TransitionKind::Dwelled
             || transition.duration > Some(record.told_of_others(&transition.geofence, device))
@@ -239,10 +243,11 @@ pub fn schedule(record: &mut Record, context: Context<'_>) {
     let lengths = |geofence: &Geofence| context.catalogue.dwell_lengths(geofence);
     let due = record.devices.iter().filter_map(|device| {
         let places = &context.catalogue.places;
-        let due = device.whereabouts.next_due(places, lengths, context.rules)?;
-        Some(device.server_time(due))
+        let server_time = |at| device.decided_at(at);
+        device.whereabouts.next_due(places, lengths, context.rules, server_time)
     });
-    record.wake_at = match (record.wake_at, due.min()) {
+    let moved = record.moving().next().map(|_| context.now.plus(MOVE_MAX));
+    record.wake_at = match (record.wake_at, due.chain(moved).min()) {
         // To be woken too early costs one look now and then; to change the wish with every check-in costs each of them.
         (Some(wish), Some(due)) if wish > context.now && wish <= due => Some(wish),
         (_, due) => due,
@@ -298,10 +303,10 @@ impl Happened {
         Self {
             event,
             kind,
-            known_at: if transition.timed {
-                device.server_time(transition.at)
-            } else {
-                context.now
+            known_at: match cause {
+                _ if !transition.timed => context.now,
+                Some(_) => device.server_time(transition.at),
+                None => device.decided_at(transition.at),
             },
             told: transition.dwelled,
         }

@@ -6,6 +6,9 @@
 //! - a **beacon** until it was not heard for [`PresenceRules::beacon_holds`], or a list says that there is none,
 //! - a **code** for [`PresenceRules::code_holds`], or until a position ends it.
 //!
+//! A geofence that this server doesn't know is perhaps only not known here yet: another one has just put it, and the phone
+//! came in there. Its visits wait, and end when it is missing for [`MISSING_MAX`].
+//!
 //! What a check-in says is weighed in `observing`; what time alone brings about is in `passing`; which fixes are believed,
 //! in `fixes`.
 
@@ -30,10 +33,14 @@ mod tests;
 pub use edge::{Estimate, OutsideRow, Thresholds};
 pub use fixes::{Doubt, Fixes, LastFix};
 pub use observing::Observation;
-pub use visit::{Evidence, ExitReason, Transition, TransitionKind, Visit};
+pub use visit::{Evidence, ExitReason, Missing, Transition, TransitionKind, Visit};
 
 /// Most geofences that one device can be in at once; more are not entered.
 pub const VISITS_MAX: usize = 1024;
+
+/// A geofence must be missing from the catalogue for so long before its visits end: much longer than a server takes to
+/// follow what another one has changed.
+pub const MISSING_MAX: DurationMs = DurationMs::from_secs(60);
 
 /// A place that the device has left and may still be beside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,10 +128,12 @@ pub struct PlaceMatch {
 }
 
 impl Whereabouts {
-    /// Lets time pass up to `until` by the phone's clock. `lengths`: which stays are told of a geofence, in any order.
+    /// Lets time pass up to `until` by the phone's clock, which is `now` by the server's. `lengths`: which stays are told
+    /// of a geofence, in any order.
     pub fn pass(
         &mut self,
         until: Timestamp,
+        now: Timestamp,
         places: &Places,
         lengths: impl Fn(&Geofence) -> Vec<DurationMs>,
         rules: PresenceRules,
@@ -132,27 +141,29 @@ impl Whereabouts {
         let mut transitions = Vec::new();
         self.visits.retain_mut(|visit| {
             if let Some(place) = places.find(&visit.geofence) {
+                visit.missing = None;
                 return visit.pass(until, &lengths(places.get(place)), rules, &mut transitions);
             }
-            let rested_on = visit.evidence().unwrap_or(Evidence::Gps);
-            let at = until.max(visit.seen_at);
-            transitions.push(visit.exited(at, rested_on, 3, Some(ExitReason::GeofenceRemoved), false));
-            false
+            visit.is_kept_without_geofence(until, now, &mut transitions)
         });
         transitions.sort_by_key(|transition| transition.at);
         transitions
     }
 
-    /// When time alone brings something about next, by the phone's clock.
+    /// When time alone brings something about next. `server_time` turns the phone's clock into the server's.
     pub fn next_due(
         &self,
         places: &Places,
         lengths: impl Fn(&Geofence) -> Vec<DurationMs>,
         rules: PresenceRules,
+        server_time: impl Fn(Timestamp) -> Timestamp,
     ) -> Option<Timestamp> {
         let due = |visit: &Visit| {
+            if let Some(missing) = visit.missing {
+                return Some(missing.ends_at());
+            }
             let lengths = places.find(&visit.geofence).map(|place| lengths(places.get(place)));
-            visit.next_due(&lengths.unwrap_or_default(), rules)
+            visit.next_due(&lengths.unwrap_or_default(), rules).map(&server_time)
         };
         self.visits.iter().filter_map(due).min()
     }

@@ -64,8 +64,11 @@ impl Whereabouts {
         let mut transitions = Vec::new();
         let mut left = Vec::new();
         self.visits.retain_mut(|visit| {
-            let (Some(rested_on), Some(place)) = (visit.evidence(), step.places.find(&visit.geofence)) else {
+            let Some(rested_on) = visit.evidence() else {
                 return false;
+            };
+            let Some(place) = step.places.find(&visit.geofence) else {
+                return true;
             };
             let confidence = step.weigh(visit, place);
             if visit.evidence().is_some() {
@@ -85,15 +88,11 @@ impl Whereabouts {
     /// Follows the places that were left, and forgets those that the device is away from.
     fn remember_left(&mut self, left: Vec<Left>, step: Step<'_>) {
         self.left.retain_mut(|left| {
-            let Some(place) = step.places.find(&left.geofence) else {
-                return false;
-            };
             if left.estimate.is_stale(step.at) {
                 return false;
             }
-            let Some(reading) = step.reading(place) else {
-                return true;
-            };
+            let reading = step.places.find(&left.geofence).and_then(|place| step.reading(place));
+            let Some(reading) = reading else { return true };
             left.estimate.update(reading);
             !left.estimate.is_away(reading)
         });

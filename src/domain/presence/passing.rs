@@ -47,6 +47,7 @@ impl Visit {
             match due {
                 Due::Dwelled(length) => {
                     self.dwelled = length;
+                    self.dwelled_at = Some(at);
                     transitions.push(Transition {
                         duration: Some(length),
                         timed: true,
@@ -58,7 +59,9 @@ impl Visit {
                 Due::CodeOld => self.code_at = None,
                 Due::Silent => {
                     // Known to have been there when it was last told of, and still taken for it when it had dwelled.
-                    let known_at = self.seen_at.max(self.since.plus(self.dwelled));
+                    let known_at = self
+                        .dwelled_at
+                        .map_or(self.seen_at, |dwelled_at| self.seen_at.max(dwelled_at));
                     transitions.push(self.exited(known_at, rested_on, 1, Some(ExitReason::Silent), true));
                     return false;
                 }

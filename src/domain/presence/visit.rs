@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Estimate, OutsideRow, PresenceRules};
+use super::{Estimate, MISSING_MAX, OutsideRow, PresenceRules};
 use crate::domain::{
     ids::GeofenceId,
     time::{DurationMs, Timestamp},
@@ -57,8 +57,28 @@ pub struct Visit {
     pub estimate: Option<Estimate>,
     /// Fixes in a row outside.
     pub outside: OutsideRow,
-    /// The longest stay that has been told.
+    /// The longest stay that has been told, of this visit or of the one that it carries on.
     pub dwelled: DurationMs,
+    /// When a stay of this visit itself was told last.
+    pub dwelled_at: Option<Timestamp>,
+    /// Since when the catalogue lacks the geofence; `None`: it has it.
+    pub missing: Option<Missing>,
+}
+
+/// Since when a geofence is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// By the server's clock.
+    since: Timestamp,
+    /// By the phone's.
+    at: Timestamp,
+}
+
+impl Missing {
+    /// When it is taken for removed, by the server's clock.
+    pub(super) fn ends_at(self) -> Timestamp {
+        self.since.plus(MISSING_MAX)
+    }
 }
 
 /// A change of presence.
@@ -127,6 +147,8 @@ impl Visit {
             estimate: None,
             outside: OutsideRow::default(),
             dwelled: DurationMs(0),
+            dwelled_at: None,
+            missing: None,
         }
     }
 
@@ -146,6 +168,26 @@ impl Visit {
     /// Whether the visit still stands at `at` by the phone's clock, should no timer have come yet.
     pub fn holds_at(&self, at: Timestamp, rules: PresenceRules) -> bool {
         self.clone().pass(at, &[], rules, &mut Vec::new())
+    }
+
+    /// Whether the visit goes on although the catalogue lacks its geofence. Nothing comes due meanwhile.
+    pub(super) fn is_kept_without_geofence(
+        &mut self,
+        until: Timestamp,
+        now: Timestamp,
+        transitions: &mut Vec<Transition>,
+    ) -> bool {
+        let noticed = Missing {
+            since: now,
+            at: until.max(self.seen_at),
+        };
+        let missing = *self.missing.get_or_insert(noticed);
+        if now < missing.ends_at() {
+            return true;
+        }
+        let rested_on = self.evidence().unwrap_or(Evidence::Gps);
+        transitions.push(self.exited(missing.at, rested_on, 3, Some(ExitReason::GeofenceRemoved), false));
+        false
     }
 
     pub(super) fn transition(

@@ -230,6 +230,27 @@ fn a_customer_with_several_devices_comes_stays_and_goes_once() {
 }
 
 #[test]
+fn a_stay_that_is_handed_on_moves_no_exit() {
+    let mut day = Day::with(vec![waits("long", "PT7H")]);
+    day.is_at(0, ALONE);
+    let mut long = Vec::new();
+    for _ in 0..15 {
+        long.extend(campaigns_of(&day.passes(30)));
+        day.is_at(0, ALONE);
+    }
+    assert_eq!(long, ["long"]);
+    day.is_at(1, ALONE);
+    let last_seen = Timestamp(day.now);
+    day.now += MINUTE;
+    assert_eq!(told([&day.is_at(0, NOWHERE)]), ["exited 2"]);
+    // The second device has come in just now, and is not heard of again.
+    let silent = day.passes(7 * 60);
+    assert_eq!(told(&silent), ["exited 2"]);
+    let event = &silent.last().expect("an end").events[0];
+    assert_eq!((event.at, event.duration), (last_seen, Some(DurationMs(0))));
+}
+
+#[test]
 fn a_phone_that_sends_what_it_kept_goes_by_its_own_time() {
     let mut day = Day::with(vec![waits("ten", "PT10M")]);
     let kept = |minutes: i64, latitude: f64| {
@@ -446,4 +467,55 @@ proptest! {
         };
         prop_assert_eq!(follow(true), follow(false));
     }
+}
+
+/// A phone hears a beacon once a minute and sends what it kept every ten.
+#[test]
+fn a_phone_that_sends_in_bundles_stays_until_it_says_otherwise() {
+    let mut day = Day::with(vec![campaign("hello", &json!({})), waits("half", "PT30M")]);
+    let begun = day.now;
+    let (mut events, mut pushes) = (Vec::new(), Vec::new());
+    for bundle in 0..6 {
+        // The network is not always there at once.
+        let timers = day.passes(if bundle == 3 { 13 } else { 10 });
+        events.extend(told(&timers));
+        pushes.extend(campaigns_of(&timers));
+        for minute in 10 * bundle + 1..=10 * (bundle + 1) {
+            let effects = day.check_in(0, |check_in| {
+                check_in.at = Timestamp(begun + minute * MINUTE);
+                check_in.beacons = Some(vec![BeaconSighting {
+                    id: beacon(2),
+                    rssi_dbm: Some(-60),
+                }]);
+            });
+            assert_eq!(effects.status, Status::Processed);
+            events.extend(told([&effects]));
+            pushes.extend(campaigns_of([&effects]));
+        }
+    }
+    assert_eq!(events, ["entered 2", "dwelled_in 2"]);
+    assert_eq!(pushes, ["hello", "half"]);
+    // Then it is gone: the beacon held for five minutes, and nothing else is on its way any more.
+    let heard = Timestamp(begun + 60 * MINUTE);
+    let gone = day.passes(60);
+    assert_eq!(told(&gone), ["exited 2"]);
+    let exited = &gone.last().expect("an end").events[0];
+    assert_eq!(exited.at, heard.plus(RULES.beacon_holds));
+}
+
+#[test]
+fn a_phone_that_sends_at_once_is_not_waited_for() {
+    let mut day = Day::with(Vec::new());
+    for _ in 0..3 {
+        day.check_in(0, |check_in| {
+            check_in.beacons = Some(vec![BeaconSighting {
+                id: beacon(2),
+                rssi_dbm: Some(-60),
+            }]);
+        });
+        day.now += MINUTE;
+    }
+    day.now -= MINUTE;
+    assert_eq!(told(&day.passes(4)), Vec::<String>::new());
+    assert_eq!(told(&day.passes(1)), ["exited 2"]);
 }

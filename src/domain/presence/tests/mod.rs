@@ -121,7 +121,7 @@ impl Phone {
     fn waits(&mut self, until_second: f64) -> Vec<Transition> {
         let lengths = |geofence: &Geofence| geofence.dwell_threshold.into_iter().collect();
         let until = Timestamp((until_second * 1000.0) as i64);
-        self.whereabouts.pass(until, &self.places, lengths, self.rules)
+        self.whereabouts.pass(until, until, &self.places, lengths, self.rules)
     }
 
     fn is_in(&self, name: &str) -> Option<Evidence> {

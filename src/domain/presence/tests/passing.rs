@@ -100,9 +100,32 @@ fn weaker_evidence_carries_on_a_visit_and_a_code_outranks_it() {
 }
 
 #[test]
-fn what_is_removed_is_left() {
+fn what_is_removed_is_left_a_minute_later() {
     let mut phone = Phone::among([circle("one", 0.0, 0.0, 50.0)]);
     phone.is_at(0.0, fix(0.0, 0.0, 10.0));
     phone.places = Places::build([]);
-    assert_eq!(told(&phone.waits(10.0)), ["exited one (GeofenceRemoved)"]);
+    assert_eq!(told(&phone.waits(10.0)), Vec::<String>::new());
+    assert_eq!(phone.is_at(40.0, fix(0.0, 0.0, 10.0)), Vec::<String>::new());
+    assert_eq!(told(&phone.waits(69.9)), Vec::<String>::new());
+    let exited = phone.waits(70.0);
+    assert_eq!(told(&exited), ["exited one (GeofenceRemoved)"]);
+    assert_eq!(exited[0].at, Timestamp(10_000), "when it was found missing");
+}
+
+#[test]
+fn a_server_that_has_not_heard_of_a_geofence_yet_ends_no_visit() {
+    let mut phone = Phone::among([shop()]);
+    phone.is_at(0.0, fix(0.0, 0.0, 10.0));
+    // The next check-ins come to a server that is a moment behind, then to the first one again.
+    let behind = Places::build([]);
+    let current = std::mem::replace(&mut phone.places, behind);
+    for second in [1.0, 30.0] {
+        assert_eq!(phone.is_at(second, fix(0.0, 0.0, 10.0)), Vec::<String>::new());
+    }
+    let behind = std::mem::replace(&mut phone.places, current);
+    assert_eq!(phone.is_at(50.0, fix(0.0, 0.0, 10.0)), Vec::<String>::new());
+    // Known in between, it counts anew.
+    phone.places = behind;
+    assert_eq!(phone.is_at(80.0, fix(0.0, 0.0, 10.0)), Vec::<String>::new());
+    assert_eq!(phone.is_in("one"), Some(Evidence::Gps));
 }
