@@ -17,6 +17,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use beckon::{
     app::SystemClock,
+    config::Config,
     domain::{
         checkin::{CheckIn, Fix},
         geofence::Geofence,
@@ -24,7 +25,7 @@ use beckon::{
         presence::PresenceRules,
         time::{DurationMs, Timestamp},
     },
-    engine::{Engine, ingest::UnknownDevice, ports::Clock, streams::StreamLimits},
+    engine::{Engine, ingest::UnknownDevice, ports::Clock},
     geo::{Position, Shape},
     store,
 };
@@ -94,7 +95,7 @@ async fn engine(url: &str, clock: Arc<AheadClock>) -> anyhow::Result<Arc<Engine>
         VERSIONS_KEPT,
         CACHED_RECORDS,
         Arc::default(),
-        StreamLimits::default(),
+        Config::load(None)?.stream_limits(),
     );
     engine.catalogues.load_all().await?;
     if engine.catalogues.geofences() == 0 {

@@ -53,7 +53,7 @@ impl Engine {
         events: &[(FactCursor, Event)],
     ) -> Result<Vec<Consent>, EngineError> {
         let devices: Vec<_> = events.iter().map(|(_, event)| event.device_id.clone()).collect();
-        let owners = self.records.owners_now(workspace, &devices).await?;
+        let owners = self.records.owners(workspace, &devices).await?;
         // An anonymous customer may have become a known one meanwhile.
         let subjects: Vec<SubjectId> = events
             .iter()
