@@ -141,13 +141,14 @@ impl Dispatcher {
         }
         let now = self.engine.clock.now();
         let limit = self.limits.lease_rows_max.min(in_flight.available_permits() + 1);
+        // It began at the latest with the answer, and at the earliest here.
+        let lease_ends = Instant::now() + self.limits.lease.to_std();
         let leased = self
             .engine
             .store
             .hot
             .lease(now, now.plus(self.limits.lease), limit)
             .await?;
-        let lease_ends = Instant::now() + self.limits.lease.to_std();
         if leased.is_empty() {
             return Ok(false);
         }

@@ -170,6 +170,22 @@ impl Cluster {
         Self { nodes }
     }
 
+    /// A replica of one of the masters.
+    pub(crate) fn replica_of(&self, master: usize) -> Redis {
+        let master = &self.nodes[master];
+        let replica = Redis::start_with(&[&DURABLE[..], &["--cluster-enabled", "yes"]].concat());
+        let (port, bus_port) = (master.port.to_string(), master.bus_port.to_string());
+        replica.cli(&["cluster", "meet", "127.0.0.1", &port, &bus_port]);
+        let name = master.cli(&["cluster", "myid"]);
+        replica.wait_until("it knows its master", || {
+            replica.cli(&["cluster", "replicate", name.trim()]).contains("OK")
+        });
+        replica.wait_until("it has what its master has", || {
+            replica.cli(&["info", "replication"]).contains("master_link_status:up")
+        });
+        replica
+    }
+
     /// Its URL as a store, with parameters.
     pub(crate) fn url(&self, parameters: &str) -> String {
         let nodes: Vec<String> = self

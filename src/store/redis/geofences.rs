@@ -208,7 +208,7 @@ impl RedisStore {
     pub(super) async fn delete_parts(&self, upload: Uuid) -> Result<(), StoreError> {
         for first in (0..).step_by(PARTS_AT_ONCE as usize) {
             let some = first..first + PARTS_AT_ONCE;
-            let deleted = self.each_part(upload, some, |part| Cmd::del(part)).await?;
+            let deleted = self.each_part(upload, some, Cmd::del).await?;
             if deleted.contains(&0) {
                 break;
             }
@@ -222,7 +222,7 @@ impl RedisStore {
             let deleted = async {
                 let [upload, _, _, parts] = words(version)?;
                 let upload = Uuid::parse_str(upload).map_err(damaged)?;
-                self.each_part(upload, 0..parse(parts)?, |part| Cmd::del(part)).await?;
+                self.each_part(upload, 0..parse(parts)?, Cmd::del).await?;
                 Ok::<_, StoreError>(())
             };
             if let Err(error) = deleted.await {
@@ -240,7 +240,7 @@ impl RedisStore {
         };
         self.each_part(upload, 0..parts, stay).await?;
         // One that stayed already answers like one that is not there.
-        let there = self.each_part(upload, 0..parts, |part| Cmd::exists(part)).await?;
+        let there = self.each_part(upload, 0..parts, Cmd::exists).await?;
         if there.contains(&0) {
             return Err(StoreError::Unavailable("parts of an upload are gone".to_owned()));
         }

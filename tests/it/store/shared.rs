@@ -287,3 +287,47 @@ fn while_a_slot_is_moved_nothing_is_done_by_halves() {
             .expect("it goes on");
     });
 }
+
+#[test]
+fn a_master_without_its_replica_holds_up_only_its_own_pushes() {
+    let cluster = Cluster::start();
+    let _replicas = [cluster.replica_of(0), cluster.replica_of(1)];
+    block_on(async {
+        let store = open(&cluster.url("partitions=32&replicas=1&timeout_ms=400")).await;
+        let work = (0..60u8).map(|number| {
+            let name = format!("customer-{number}");
+            let mut row = delivery(u128::from(number), 0);
+            row.subject = subject(&name);
+            Commit {
+                deliveries: vec![row],
+                ..commit(&name, 0, b"x")
+            }
+        });
+        store.hot.commit(work.collect()).await.expect("outcomes");
+        let mut rows = Vec::new();
+        while rows.len() < 60 {
+            rows.extend(
+                store
+                    .hot
+                    .lease(Timestamp(10), Timestamp(60_000), 60)
+                    .await
+                    .expect("rows"),
+            );
+        }
+        let attempts = rows.iter().map(|row| Attempt {
+            subject: row.delivery.subject.clone(),
+            ..attempt(row)
+        });
+        let begun = store.hot.begin_attempts(attempts.collect()).await.expect("answers");
+        let begun = begun.into_iter().filter(|begun| *begun).count();
+        assert!((20..=55).contains(&begun), "{begun} of 60");
+        // The others were handed back.
+        let again = store
+            .hot
+            .lease(Timestamp(2_000), Timestamp(3_000), 60)
+            .await
+            .expect("rows");
+        assert!(again.iter().all(|row| !row.in_doubt && row.attempts == 0));
+        assert_eq!(begun + again.len(), 60);
+    });
+}
