@@ -94,8 +94,8 @@ async fn engine(url: &str, clock: Arc<AheadClock>) -> anyhow::Result<Arc<Engine>
         PresenceRules::DEFAULT,
         VERSIONS_KEPT,
         CACHED_RECORDS,
-        Arc::default(),
         Config::load(None)?.stream_limits(),
+        Arc::default(),
     );
     engine.catalogues.load_all().await?;
     if engine.catalogues.geofences() == 0 {
