@@ -21,7 +21,7 @@ use crate::domain::ids::{GeofenceId, SetName, WorkspaceId};
 /// How often to ask.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// What is unreadable is tried again after twice as long each time, at most this.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_mins(1);
 
 /// What was told and has not been read yet.
 #[derive(Default)]
