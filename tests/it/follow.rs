@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use beckon::{
     app::SystemClock,
+    config::Config,
     domain::{
         geofence::Geofence,
         ids::{CampaignId, ExternalId, GeofenceId, Tag, WorkspaceId},
@@ -33,6 +34,7 @@ fn engine(store: Store) -> Arc<Engine> {
         rules,
         1,
         1000,
+        Config::load(None).expect("the defaults").stream_limits(),
         Arc::default(),
     ))
 }

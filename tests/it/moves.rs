@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use beckon::{
+    config::Config,
     domain::{
         checkin::{CheckIn, Fix},
         customer::{Consent, Device},
@@ -87,6 +88,7 @@ impl Stage {
             PresenceRules::DEFAULT,
             1,
             1000,
+            Config::load(None).expect("the defaults").stream_limits(),
             Arc::default(),
         );
         engine.catalogues.load_all().await.expect("a catalogue");
