@@ -25,7 +25,7 @@ const ARRAY: usize = 500;
 /// A visit of which nothing is heard ends after six hours.
 const AHEAD: DurationMs = DurationMs::from_secs(7 * 3600);
 /// How long all timers may take.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// Fills a store and waits to be killed
 #[derive(Args)]
