@@ -114,17 +114,18 @@ impl RedisStore {
             join_all(begun.map(|(partition, _, arguments)| self.hand_back(*partition, arguments))).await;
             return group.iter().map(|_| Err(Failure::Refused(why.clone()))).collect();
         }
-        // A partition that has moved says so in its place, and was not begun.
         let read_one = |answer: redis::Value| {
             let answer = answer.extract_error();
             read(answer.map_err(|error| Failure::Refused(error.to_string()))?)
         };
         let answers: Vec<_> = answers.into_iter().map(read_one).collect();
-        if let Some(moved) = answers.iter().position(Result::is_err) {
-            replicas
-                .link
-                .find_again(self.keys.partition(begins[group[moved]].0))
-                .await;
+        // A partition that has moved says so in its place, and was not begun.
+        for (&index, answer) in group.iter().zip(&answers) {
+            if answer.is_err() {
+                let (partition, _, arguments) = &begins[index];
+                replicas.link.find_again(self.keys.partition(*partition)).await;
+                self.hand_back(*partition, arguments).await;
+            }
         }
         answers
     }
