@@ -6,7 +6,7 @@
 //! it; a page that overlaps is cut by the order of places. So a place is all that is needed to go on, after a broken
 //! connection, a crash, or with another process.
 //!
-//! Nothing waits for a slow listener: pages are kept for [`PAGES_KEPT`], and who is farther behind is sent away with its
+//! Nothing waits for a slow listener: pages are kept for `PAGES_KEPT`, and who is farther behind is sent away with its
 //! place.
 
 use std::{
