@@ -23,8 +23,9 @@ use crate::engine::ports::StoreError;
 
 /// Jobs that may wait; more callers wait for a place.
 const QUEUE_MAX: usize = 8192;
-/// Jobs between two checkpoints.
-const CHECKPOINT_JOBS: usize = 4096;
+/// Jobs between two checkpoints: some 200 MB of the log at most. Copying back more often keeps the disk from what is waited
+/// for.
+const CHECKPOINT_JOBS: usize = 16_384;
 /// A job writes a few pages of 4 KiB.
 const JOB_BYTES: usize = 16 * 1024;
 /// A caller waits this long for a place in the queue, and is then turned away.
