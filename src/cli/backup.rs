@@ -9,9 +9,6 @@ use clap::Args;
 use super::output;
 
 /// Copy the embedded store while the server runs.
-///
-/// To restore, start a server on the copy: `beckon serve --store sqlite:FOLDER`. It sends nothing that the original may
-/// have sent: pushes that waited when the copy was made end as unknown in it.
 #[derive(Args)]
 pub(crate) struct Backup {
     /// The folder to copy into, which is made when it is missing

@@ -47,6 +47,9 @@ enum What {
     /// Look at pushes that were set aside, and queue them anew
     DeadLetters(dead_letters::DeadLetters),
     /// Copy the embedded store while the server runs
+    ///
+    /// To restore, start a server on the copy: `beckon serve --store sqlite:FOLDER`. It sends nothing that the original may
+    /// have sent: pushes that waited when the copy was made end as unknown in it.
     Backup(backup::Backup),
     /// Check settings and show the defaults
     #[command(subcommand)]
