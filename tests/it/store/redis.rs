@@ -384,7 +384,7 @@ fn no_attempt_is_begun_that_the_replicas_do_not_know_of() {
     let redis = Redis::start();
     let replica = redis.replica();
     block_on(async {
-        let store = open(&redis.url("partitions=4&replicas=1&timeout_ms=300")).await;
+        let store = open(&redis.url("partitions=4&replicas=1&timeout_ms=1000")).await;
         let mut work = commit("mia", 0, b"x");
         work.deliveries = vec![delivery(1, 0), delivery(2, 0)];
         store.hot.commit(vec![work]).await.expect("an outcome");

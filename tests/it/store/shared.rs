@@ -293,7 +293,7 @@ fn a_master_without_its_replica_holds_up_only_its_own_pushes() {
     let cluster = Cluster::start();
     let _replicas = [cluster.replica_of(0), cluster.replica_of(1)];
     block_on(async {
-        let store = open(&cluster.url("partitions=32&replicas=1&timeout_ms=400")).await;
+        let store = open(&cluster.url("partitions=32&replicas=1&timeout_ms=2000")).await;
         let work = (0..60u8).map(|number| {
             let name = format!("customer-{number}");
             let mut row = delivery(u128::from(number), 0);
