@@ -34,6 +34,7 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let mut index = GeofenceIndex {
         count: order.len(),
         leaves: Vec::with_capacity(leaves_max),
+        cores: Vec::new(),
         first_polygons: Vec::with_capacity(leaves_max),
         radii_m: Vec::with_capacity(leaves_max),
         odd_radii: Vec::with_capacity(leaves_max),
@@ -115,6 +116,14 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     }
     index.cells = Cells::build(&patched, index.leaves.len());
     drop(patched);
+    if !index.polygons.is_empty() {
+        let polygons = index.first_polygons.iter().map(|first| &index.polygons[*first as usize..]);
+        let cores = index.leaves.iter().zip(polygons).map(|(leaf, polygons)| {
+            let inscribed = polygons.iter().map(|polygons| polygons.inscribed_m());
+            leaf.cores(inscribed)
+        });
+        index.cores = cores.collect();
+    }
     index.leaves.shrink_to_fit();
     index.first_polygons.shrink_to_fit();
     index.radii_m.shrink_to_fit();
