@@ -204,7 +204,7 @@ impl GeofenceIndex {
                 let leaf = &self.leaves[number];
                 let (maybe, surely) = self.holding(number, points[point]);
                 let polygons = leaf.polygons();
-                found_count = append::<2, _>(found, found_count, surely, |lane| leaf.ids[lane]);
+                found_count = append::<3, _>(found, found_count, surely, |lane| leaf.ids[lane]);
                 for lane in bits(maybe & !surely & !polygons) {
                     if self.circle_contains(number, lane as usize, points[point], at[point]) {
                         found[found_count] = leaf.ids[lane as usize];
@@ -281,7 +281,7 @@ impl GeofenceIndex {
         std::mem::swap(unclear, closer);
         note(seen, unclear, closer.iter().copied());
         let polygon = |number: &u32| &self.polygons[candidates[*number as usize].polygon as usize];
-        for depth in 0..3 {
+        for depth in 0..4 {
             let touched = unclear.iter().fold(0, |all, number| {
                 all ^ polygon(number).touch(point_of(&candidates[*number as usize]), depth)
             });

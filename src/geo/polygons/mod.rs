@@ -207,12 +207,13 @@ impl Polygons {
     }
 
     /// Reads something, so that what leads to the edges that matter for a point is on its way before it is waited for: the
-    /// deeper, the closer to them. Depths are 0 to 2, each to be used when what is less deep has arrived.
+    /// deeper, the closer to them. Depths are 0 to 3, each to be used when what is less deep has arrived.
     #[inline]
     pub(super) fn touch(&self, point: Vertex, depth: u32) -> usize {
         match depth {
             0 => self.stripes.touch() ^ self.rings.vertices().len(),
             1 => self.stripes.touch_stripe(point[1]),
+            2 => self.stripes.touch_runs(point[1]),
             _ => self.stripes.touch_vertices(point[1], self.rings.vertices()),
         }
     }

@@ -10,8 +10,10 @@ const EDGES_PER_RUN: usize = 6;
 /// On average at most so many stripes to an edge, so that time does.
 const STRIPES_PER_EDGE: usize = 4;
 
-/// Lines of vertices that are read ahead of each of a stripe's two runs.
+/// Lines of vertices that are read ahead of each run.
 const LINES_AHEAD: usize = 4;
+/// Of so many runs at most, where there are more.
+const RUNS_AHEAD: usize = 8;
 /// Vertices to a cache line.
 const VERTICES_PER_LINE: usize = 4;
 
@@ -134,19 +136,34 @@ impl Stripes {
         self.stripes[self.stripe(latitude)].starts[0] as usize
     }
 
-    /// Reads the vertices to which the stripe of the parallel leads, or some others. There is no branch that waits for what
-    /// is read.
+    /// Reads where the runs of the parallel begin that its stripe has no room for.
+    #[inline]
+    pub(super) fn touch_runs(&self, latitude: f64) -> usize {
+        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        if edges[0] == ELSEWHERE {
+            self.runs[starts[0] as usize].start as usize
+        } else {
+            0
+        }
+    }
+
+    /// Reads the vertices of the first runs of the parallel, or some others. There is no branch that waits for what is read.
     #[inline]
     pub(super) fn touch_vertices(&self, latitude: f64, vertices: &[Vertex]) -> usize {
-        let Stripe { starts, .. } = self.stripes[self.stripe(latitude)];
-        let last = vertices.len().wrapping_sub(1);
-        let mut all = 0;
-        for start in starts {
-            for line in 0..LINES_AHEAD {
-                let at = (start as usize + line * VERTICES_PER_LINE).min(last);
-                all ^= vertices.get(at).map_or(0, |vertex| vertex[0].to_bits());
-            }
-        }
+        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        let touch = |start: u32| {
+            let last = vertices.len().wrapping_sub(1);
+            let lines = (0..LINES_AHEAD).map(|line| (start as usize + line * VERTICES_PER_LINE).min(last));
+            lines.fold(0, |all, at| all ^ vertices.get(at).map_or(0, |vertex| vertex[0].to_bits()))
+        };
+        let all = if edges[0] == ELSEWHERE {
+            let runs = &self.runs[starts[0] as usize..starts[1] as usize];
+            runs.iter()
+                .take(RUNS_AHEAD)
+                .fold(0, |all, run| all ^ touch(run.start))
+        } else {
+            touch(starts[0]) ^ touch(starts[1])
+        };
         all as usize
     }
 
