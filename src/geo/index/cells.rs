@@ -235,6 +235,15 @@ impl Patches {
         }
     }
 
+    /// Adds what others meet, whose leaves come after so many.
+    pub(super) fn append(&mut self, other: Self, leaves: u32) {
+        self.patched.extend(other.patched.into_iter().map(|item| Patched {
+            leaf: item.leaf + leaves,
+            ..item
+        }));
+        self.outlines.extend(other.outlines);
+    }
+
     /// Adds what the leaf's balls meet: at most one patch of each face.
     pub(super) fn add(&mut self, leaf: u32, balls: impl Iterator<Item = (Grid, f64)>) {
         let Self {
@@ -394,15 +403,11 @@ impl Cells {
         let mut items = Vec::new();
         for top in 0..6 << (2 * top_cuts) {
             items.clear();
-            items.extend(
-                sorted[starts[top]..starts[top + 1]]
-                    .iter()
-                    .map(|number| Item {
-                        leaf: patched[*number as usize].leaf,
-                        patch: patched[*number as usize].patch,
-                        outline: &outlines[*number as usize],
-                    }),
-            );
+            items.extend(sorted[starts[top]..starts[top + 1]].iter().map(|number| Item {
+                leaf: patched[*number as usize].leaf,
+                patch: patched[*number as usize].patch,
+                outline: &outlines[*number as usize],
+            }));
             let place = top as u32 & ((1 << (2 * top_cuts)) - 1);
             let shift = FACE_BITS - top_cuts;
             let (row, column) = (place >> top_cuts, place & ((1 << top_cuts) - 1));
