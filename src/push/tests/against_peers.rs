@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::deadline;
-use crate::push::pool::{Pool, PoolOptions, Post, RESPONSE_BYTES_MAX, Reply, SendError};
+use crate::push::pool::{Endpoint, Pool, PoolOptions, Post, RESPONSE_BYTES_MAX, Reply, SendError};
 
 type Wire = Connection<TlsStream<TcpStream>, Bytes>;
 
@@ -83,11 +83,20 @@ impl Peer {
     }
 
     fn pool(&self, options: PoolOptions) -> Pool {
-        Pool::new(&self.url, Some(&self.ca_pem), options).unwrap()
+        Pool::new(&endpoint(&self.url, Some(&self.ca_pem)), options).unwrap()
     }
 
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn endpoint<'a>(base_url: &'a str, ca_pem: Option<&'a str>) -> Endpoint<'a> {
+    Endpoint {
+        base_url,
+        ca_pem,
+        identity_pem: None,
+        proxy: None,
     }
 }
 
@@ -349,7 +358,7 @@ async fn nobody_there_is_said_at_once_and_not_asked_again_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     drop(listener);
-    let pool = Pool::new(&url, None, PoolOptions::default()).unwrap();
+    let pool = Pool::new(&endpoint(&url, None), PoolOptions::default()).unwrap();
     for _ in 0..3 {
         let Err(SendError::NotSent { retry_after, .. }) = sent(&pool).await else {
             panic!("nobody is there");
@@ -366,8 +375,7 @@ async fn a_peer_that_never_says_settings_is_no_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let pool = Pool::new(
-        &url,
-        None,
+        &endpoint(&url, None),
         PoolOptions {
             connect_timeout: Duration::from_millis(100),
             ..PoolOptions::default()
@@ -471,8 +479,7 @@ async fn the_number_of_streams_follows_the_peers_settings() {
         tls
     });
     let pool = Pool::new(
-        &url,
-        Some(&ca_pem),
+        &endpoint(&url, Some(&ca_pem)),
         PoolOptions {
             connections_max: 1,
             ..PoolOptions::default()

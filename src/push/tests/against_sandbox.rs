@@ -13,15 +13,16 @@ use tokio::{
 use super::{TestClock, deadline, push};
 use crate::{
     domain::{
-        delivery::{Environment, Outcome, Platform, Push},
+        delivery::{Credential, Environment, Outcome, Platform, Push},
         ids::{AppId, PushToken},
         time::{DurationMs, Timestamp},
     },
-    engine::ports::{Clock, PushSender},
+    engine::ports::{Clock, PushSender, SharedTokens},
     push::{
-        ApnsConfig, FcmConfig, PoolOptions, Providers,
+        ApnsAuth, ApnsConfig, FcmConfig, PoolOptions, Providers,
         sandbox::{Arrival, Sandbox, SandboxOptions},
     },
+    store::OneProcess,
 };
 
 const PHONE: &str = "00aabbccddeeff00112233445566778899aabbccddeeff001122334455667788";
@@ -64,7 +65,7 @@ impl Stage {
         let (mut apns, mut fcm) = self.configs();
         change(&mut apns, &mut fcm);
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
-        Arc::new(Providers::new(Some(&apns), Some(&fcm), &clock).unwrap())
+        Arc::new(Providers::new(Some(&apns), Some(&fcm), &clock, &store()).unwrap())
     }
 
     fn push(&self, platform: Platform, token: &str) -> Push {
@@ -76,8 +77,32 @@ impl Stage {
     }
 }
 
+fn store() -> Arc<dyn SharedTokens> {
+    Arc::new(OneProcess::default())
+}
+
 async fn send(providers: &Providers, push: &Push) -> Outcome {
     providers.send(push, deadline()).await
+}
+
+fn accepted(provider_id: &str) -> Outcome {
+    Outcome::Accepted {
+        provider_id: provider_id.to_owned(),
+        environment: None,
+        shortened: false,
+    }
+}
+
+/// Another key under the same names.
+fn wrong_pem(ours: &ApnsAuth, theirs: &ApnsAuth) -> ApnsAuth {
+    let (ApnsAuth::Token { key_id, team_id, .. }, ApnsAuth::Token { key_pem, .. }) = (ours, theirs) else {
+        panic!("the sandbox has tokens");
+    };
+    ApnsAuth::Token {
+        key_pem: key_pem.clone(),
+        key_id: key_id.clone(),
+        team_id: team_id.clone(),
+    }
 }
 
 fn dead(reason: &str, since: Option<Timestamp>) -> Outcome {
@@ -93,8 +118,9 @@ fn never(reason: &str) -> Outcome {
     }
 }
 
-fn misconfigured(reason: &str) -> Outcome {
+fn misconfigured(credential: &str, reason: &str) -> Outcome {
     Outcome::Misconfigured {
+        credential: Credential::new(credential),
         reason: reason.to_owned(),
     }
 }
@@ -106,9 +132,7 @@ async fn a_push_arrives_at_an_iphone_as_it_was_meant() {
     let mut news = stage.sandbox.subscribe();
     let push = stage.push(Platform::Ios, PHONE);
     let id = push.delivery.to_string();
-    let accepted = Outcome::Accepted {
-        provider_id: id.clone(),
-    };
+    let accepted = accepted(&id);
     assert_eq!(send(&providers, &push).await, accepted);
     let arrival = news.recv().await.unwrap();
     assert_eq!(
@@ -136,12 +160,7 @@ async fn a_push_arrives_at_an_android_phone_as_it_was_meant() {
     let push = stage.push(Platform::Android, "abc:APA91-x_y");
     let outcome = send(&providers, &push).await;
     let arrival = serde_json::to_value(&*stage.last()).unwrap();
-    assert_eq!(
-        outcome,
-        Outcome::Accepted {
-            provider_id: arrival["name"].as_str().unwrap().to_owned()
-        }
-    );
+    assert_eq!(outcome, accepted(arrival["name"].as_str().unwrap()));
     assert_eq!(
         arrival,
         json!({
@@ -200,20 +219,31 @@ async fn refusals_come_back_as_what_they_mean() {
 async fn wrong_credentials_are_ours_to_mend() {
     let stage = Stage::new(|_| {}).await;
     let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&stage.clock);
-    let nobody = Providers::new(None, None, &clock).unwrap();
+    let nobody = Providers::new(None, None, &clock, &store()).unwrap();
     let (ios, android) = (stage.push(Platform::Ios, PHONE), stage.push(Platform::Android, "phone"));
-    let expected = misconfigured("APNs is not set up: fill the section [push.apns]");
+    let expected = misconfigured("apns", "APNs is not set up: fill the section [push.apns]");
     assert_eq!(send(&nobody, &ios).await, expected);
-    let expected = misconfigured("FCM is not set up: fill the section [push.fcm]");
+    let expected = misconfigured("fcm", "FCM is not set up: fill the section [push.fcm]");
     assert_eq!(send(&nobody, &android).await, expected);
 
     let other = Stage::new(|_| {}).await;
     let (apns, fcm) = other.configs();
-    let wrong_key = stage.providers(|ours, _| ours.key_pem = apns.key_pem.clone());
-    assert_eq!(send(&wrong_key, &ios).await, misconfigured("InvalidProviderToken"));
+    let wrong_key = stage.providers(|ours, _| {
+        ours.credentials[0].auth = wrong_pem(&ours.credentials[0].auth, &apns.credentials[0].auth);
+    });
+    assert_eq!(
+        send(&wrong_key, &ios).await,
+        misconfigured(
+            &format!("apns:BECKONTEAM/{}", stage.sandbox.key_id()),
+            "InvalidProviderToken"
+        )
+    );
     // The account of the other sandbox has its own token endpoint, so its tokens mean nothing here.
-    let wrong_account = stage.providers(|_, ours| ours.service_account_json = fcm.service_account_json.clone());
-    assert_eq!(send(&wrong_account, &android).await, misconfigured("UNAUTHENTICATED"));
+    let wrong_account = stage.providers(|_, ours| ours.credentials = fcm.credentials.clone());
+    assert_eq!(
+        send(&wrong_account, &android).await,
+        misconfigured("fcm:beckon-sandbox", "UNAUTHENTICATED")
+    );
     assert_eq!(
         other.sandbox.log_page(0, 1).access_tokens,
         1,
@@ -221,7 +251,7 @@ async fn wrong_credentials_are_ours_to_mend() {
     );
 
     other.sandbox.stop().await;
-    let unreachable = stage.providers(|_, ours| ours.service_account_json = fcm.service_account_json.clone());
+    let unreachable = stage.providers(|_, ours| ours.credentials = fcm.credentials.clone());
     let outcome = send(&unreachable, &android).await;
     assert!(
         matches!(&outcome, Outcome::TryLater { reason, .. } if reason.contains("token endpoint")),
@@ -256,11 +286,11 @@ async fn an_expired_provider_token_is_renewed_unseen() {
     clock.advance(-3700);
     let (apns, _) = stage.configs();
     let ours: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
-    let providers = Providers::new(Some(&apns), None, &ours).unwrap();
+    let providers = Providers::new(Some(&apns), None, &ours, &store()).unwrap();
     let push = stage.push(Platform::Ios, PHONE);
     let refused = send(&providers, &push).await;
     assert!(
-        matches!(&refused, Outcome::Misconfigured { reason } if reason.contains("clock")),
+        matches!(&refused, Outcome::Misconfigured { reason, .. } if reason.contains("clock")),
         "{refused:?}"
     );
     // 21 minutes on, the clock is right by a margin, and the old token old enough to be replaced.
@@ -275,11 +305,11 @@ async fn a_connection_that_changes_its_token_too_fast_has_to_wait() {
     let stage = Stage::new(|_| {}).await;
     let (apns, _) = stage.configs();
     let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&stage.clock);
-    let providers = Providers::new(Some(&apns), None, &clock).unwrap();
+    let providers = Providers::new(Some(&apns), None, &clock, &store()).unwrap();
     let push = stage.push(Platform::Ios, PHONE);
     for _ in 0..3 {
         assert!(matches!(send(&providers, &push).await, Outcome::Accepted { .. }));
-        stage.clock.advance(41 * 60);
+        stage.clock.advance(51 * 60);
     }
     assert_eq!(stage.sandbox.log_page(0, 1).provider_tokens, 3);
     stage.sandbox.stop().await;
