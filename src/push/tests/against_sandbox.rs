@@ -25,16 +25,16 @@ use crate::{
     store::OneProcess,
 };
 
-const PHONE: &str = "00aabbccddeeff00112233445566778899aabbccddeeff001122334455667788";
+pub(super) const PHONE: &str = "00aabbccddeeff00112233445566778899aabbccddeeff001122334455667788";
 
-struct Stage {
-    dir: TempDir,
-    clock: Arc<TestClock>,
-    sandbox: Sandbox,
+pub(super) struct Stage {
+    pub(super) dir: TempDir,
+    pub(super) clock: Arc<TestClock>,
+    pub(super) sandbox: Sandbox,
 }
 
 impl Stage {
-    async fn new(change: impl FnOnce(&mut SandboxOptions)) -> Self {
+    pub(super) async fn new(change: impl FnOnce(&mut SandboxOptions)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = TestClock::today();
         let mut options = SandboxOptions::new(dir.path(), Arc::<TestClock>::clone(&clock));
@@ -43,13 +43,13 @@ impl Stage {
         Self { dir, clock, sandbox }
     }
 
-    fn configs(&self) -> (ApnsConfig, FcmConfig) {
+    pub(super) fn configs(&self) -> (ApnsConfig, FcmConfig) {
         let read = |path| fs::read_to_string(path).unwrap();
         let files = self.sandbox.files();
         let key = SecretString::from(read(&files.apns_key));
         let apns = ApnsConfig {
             base_url: self.sandbox.apns_url(),
-            sandbox_base_url: self.sandbox.apns_url(),
+            sandbox_base_url: self.sandbox.development_url(),
             ca_pem: Some(read(&files.ca_pem)),
             ..ApnsConfig::new(key, self.sandbox.key_id(), self.sandbox.team_id())
         };
@@ -61,27 +61,27 @@ impl Stage {
         (apns, fcm)
     }
 
-    fn providers(&self, change: impl FnOnce(&mut ApnsConfig, &mut FcmConfig)) -> Arc<Providers> {
+    pub(super) fn providers(&self, change: impl FnOnce(&mut ApnsConfig, &mut FcmConfig)) -> Arc<Providers> {
         let (mut apns, mut fcm) = self.configs();
         change(&mut apns, &mut fcm);
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
         Arc::new(Providers::new(Some(&apns), Some(&fcm), &clock, &store()).unwrap())
     }
 
-    fn push(&self, platform: Platform, token: &str) -> Push {
+    pub(super) fn push(&self, platform: Platform, token: &str) -> Push {
         push(platform, token, self.clock.now())
     }
 
-    fn last(&self) -> Arc<Arrival> {
+    pub(super) fn last(&self) -> Arc<Arrival> {
         Arc::clone(self.sandbox.arrivals().last().unwrap())
     }
 }
 
-fn store() -> Arc<dyn SharedTokens> {
+pub(super) fn store() -> Arc<dyn SharedTokens> {
     Arc::new(OneProcess::default())
 }
 
-async fn send(providers: &Providers, push: &Push) -> Outcome {
+pub(super) async fn send(providers: &Providers, push: &Push) -> Outcome {
     providers.send(push, deadline()).await
 }
 
@@ -105,14 +105,14 @@ fn wrong_pem(ours: &ApnsAuth, theirs: &ApnsAuth) -> ApnsAuth {
     }
 }
 
-fn dead(reason: &str, since: Option<Timestamp>) -> Outcome {
+pub(super) fn dead(reason: &str, since: Option<Timestamp>) -> Outcome {
     Outcome::DeadToken {
         reason: reason.to_owned(),
         since,
     }
 }
 
-fn never(reason: &str) -> Outcome {
+pub(super) fn never(reason: &str) -> Outcome {
     Outcome::Never {
         reason: reason.to_owned(),
     }

@@ -2,6 +2,8 @@
 
 mod against_peers;
 mod against_sandbox;
+mod faults;
+mod ways_in;
 
 use std::{
     sync::{
