@@ -4,7 +4,10 @@
 //! through a proxy and trusts the usual roots only; where the settings ask for one of that, the request of a service
 //! account (RFC 7523) goes out through a pool of our own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use gcp_auth::{CustomServiceAccount, TokenProvider as _};
@@ -14,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
-use crate::{domain::time::Timestamp, engine::ports::Clock};
+use crate::engine::ports::Clock;
 
 use super::{
     super::pool::{Endpoint, Pool, PoolOptions, Post, SendError, SetupError},
@@ -126,11 +129,9 @@ impl Source {
             Self::Account(json) => {
                 let account = CustomServiceAccount::from_json(json.expose_secret())
                     .map_err(|_| OauthError::Refused("the FCM service account file is not usable".to_owned()))?;
-                from_library(account.token(&[SCOPE]), clock).await
+                from_library(account.token(&[SCOPE])).await
             }
-            Self::ApplicationDefault => {
-                from_library(async { gcp_auth::provider().await?.token(&[SCOPE]).await }, clock).await
-            }
+            Self::ApplicationDefault => from_library(async { gcp_auth::provider().await?.token(&[SCOPE]).await }).await,
             Self::Pool(source) => source.fetch(clock).await,
         }
     }
@@ -138,7 +139,6 @@ impl Source {
 
 async fn from_library(
     token: impl Future<Output = Result<Arc<gcp_auth::Token>, gcp_auth::Error>>,
-    clock: &dyn Clock,
 ) -> Result<Fetched, OauthError> {
     let token = timeout(FETCH_TIMEOUT, token)
         .await
@@ -159,9 +159,12 @@ async fn from_library(
         })?;
     Ok(Fetched {
         text: SecretString::from(token.as_str().to_owned()),
-        lifetime: Timestamp(token.expires_at().timestamp_millis())
-            .since(clock.now())
-            .to_std(),
+        // The library dates it by the machine's clock.
+        lifetime: SystemTime::from(token.expires_at())
+            .elapsed()
+            .err()
+            .map(|ahead| ahead.duration())
+            .unwrap_or_default(),
     })
 }
 
