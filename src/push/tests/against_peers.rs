@@ -260,8 +260,30 @@ async fn goaway_that_includes_our_stream_proves_nothing() {
     let pool = peer.pool(PoolOptions::default());
     let result = sent(&pool).await;
     assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
-    assert_eq!(peer.connections(), 1);
     assert_eq!(sent(&pool).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_is_replaced_while_it_drains() {
+    let peer = Peer::new(server::Builder::new(), |number, mut wire| async move {
+        if number > 0 {
+            return serve_all(wire).await;
+        }
+        let held = next(&mut wire).await;
+        wire.graceful_shutdown();
+        idle(wire).await;
+        drop(held);
+    })
+    .await;
+    let pool = peer.pool(PoolOptions::default());
+    let first = pool.clone();
+    let draining = tokio::spawn(async move { sent(&first).await });
+    while peer.connections() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!draining.is_finished(), "nobody has asked for the second connection");
+    assert_eq!(sent(&pool).await.unwrap().status, 200);
+    draining.abort();
 }
 
 #[tokio::test]
