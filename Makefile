@@ -58,11 +58,12 @@ audit: ## Check the dependencies for known faults; fetches the advisory database
 		{ echo 'needs cargo-deny: cargo install cargo-deny --locked' >&2; exit 1; }
 	$(CARGO) deny --workspace --locked check advisories
 
-bench: ## Drive a release server, then its engine on both stores; replace a large set; measure the index
+bench: ## Drive a release server, then its engine on both stores; replace a large set; measure push client and index
 	$(CARGO) build --release --locked --workspace
 	./target/release/loadtest commute --spawn $(BECKON)
 	./target/release/loadtest replace --spawn $(BECKON)
 	./target/release/loadtest engine
+	./target/release/loadtest push
 	./target/release/loadtest index
 	./target/release/loadtest swap
 

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    against_sandbox::{PHONE, Stage, dead, send},
     deadline,
+    stage::{PHONE, Stage, dead, send},
 };
 use crate::{
     domain::{

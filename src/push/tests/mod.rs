@@ -3,6 +3,8 @@
 mod against_peers;
 mod against_sandbox;
 mod faults;
+mod peer;
+mod stage;
 mod ways_in;
 
 use std::{

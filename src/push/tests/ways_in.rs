@@ -15,7 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::against_sandbox::{PHONE, Stage, send, store};
+use super::stage::{PHONE, Stage, send, store};
 use crate::{
     domain::{
         delivery::{Outcome, Platform},
