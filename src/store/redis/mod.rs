@@ -36,6 +36,7 @@ mod outbox;
 mod present;
 mod replicas;
 mod scripts;
+mod tokens;
 mod url;
 
 use agenda::Agenda;

@@ -25,6 +25,7 @@ mod redis;
 mod sets;
 mod shared;
 mod sqlite;
+mod tokens;
 
 pub(super) fn workspace() -> WorkspaceId {
     WorkspaceId::new("w").expect("an id")
@@ -125,6 +126,8 @@ on_every_store! {
     sets:
         versions_are_kept_made_live_and_forgotten_as_a_whole,
         edits_lie_on_top_of_a_version_until_the_next;
+    tokens:
+        servers_agree_on_one_token_while_it_is_fresh;
 }
 
 /// Tells a story to a fresh store.
