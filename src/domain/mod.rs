@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod operating_hours;
 pub mod presence;
 pub mod record;
+pub mod settings;
 pub mod time;
 
 #[cfg(test)]

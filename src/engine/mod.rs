@@ -29,6 +29,7 @@ pub mod ports;
 pub mod records;
 pub mod regions;
 pub mod retry;
+pub mod settings;
 pub mod streams;
 pub mod timers;
 pub mod trackers;
@@ -50,7 +51,7 @@ pub struct Engine {
     pub catalogues: Arc<Catalogues>,
     /// Records, by way of a cache.
     pub records: Records,
-    /// How evidence is weighed and how long it holds.
+    /// How evidence is weighed and how long it holds, where a workspace has nothing of its own.
     pub presence: PresenceRules,
     /// Versions of a geofence set that can be made live again.
     pub versions_kept: u32,
@@ -115,6 +116,11 @@ impl Engine {
         }
     }
 
+    /// How evidence counts in a workspace.
+    fn rules(&self, catalogue: &Catalogue) -> PresenceRules {
+        catalogue.settings.presence.over(self.presence)
+    }
+
     /// What a step of this customer needs.
     fn context<'a>(
         &self,
@@ -128,7 +134,7 @@ impl Engine {
             subject,
             now,
             catalogue,
-            rules: self.presence,
+            rules: self.rules(catalogue),
         }
     }
 }

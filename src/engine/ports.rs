@@ -9,6 +9,7 @@ mod control;
 
 pub use control::{
     ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoredEdit,
+    StoredSettings,
 };
 
 use crate::domain::{

@@ -24,6 +24,7 @@ mod porto;
 mod presence;
 mod readme;
 mod redis_server;
+mod settings;
 mod store;
 mod walks;
 mod who_is_here;

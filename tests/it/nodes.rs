@@ -50,6 +50,13 @@ fn has_campaign(api: &Api, device: &str, at: f64) -> bool {
     !list["items"].as_array().expect("items").is_empty()
 }
 
+/// Whether a phone that is probably inside, and not surely, counts as inside.
+fn enters_doubtfully(api: &Api, device: &str) -> bool {
+    let mut check_in = fix(device, 46.5, 12.3);
+    check_in["location"]["accuracy"] = json!(80.0);
+    kinds(&api.check_in(&check_in)[0]) == ["entered one"]
+}
+
 #[test]
 fn what_one_node_changes_is_live_on_the_others_within_a_second() {
     let cluster = Cluster::start();
@@ -70,6 +77,18 @@ fn what_one_node_changes_is_live_on_the_others_within_a_second() {
     within_a_second("a campaign", || {
         number += 1;
         has_campaign(&there, &format!("phone{number}"), 46.5)
+    });
+    // How sure a position must be.
+    here.ok("PATCH", "/v1/settings", &json!({"presence": {"enterAt": 0.99}}));
+    number = 0;
+    within_a_second("settings", || {
+        number += 1;
+        !enters_doubtfully(&there, &format!("doubt{number}"))
+    });
+    here.ok("PATCH", "/v1/settings", &json!({"presence": null}));
+    within_a_second("settings taken back", || {
+        number += 1;
+        enters_doubtfully(&there, &format!("doubt{number}"))
     });
     let key = here.ok("POST", "/v1/keys", &json!({"role": "viewer", "name": "n"}));
     let viewer = there.with_key(key["key"].as_str().expect("a key"));

@@ -23,6 +23,7 @@ mod hot;
 mod present;
 mod redis;
 mod sets;
+mod settings;
 mod shared;
 mod sqlite;
 
@@ -125,6 +126,8 @@ on_every_store! {
     sets:
         versions_are_kept_made_live_and_forgotten_as_a_whole,
         edits_lie_on_top_of_a_version_until_the_next;
+    settings:
+        of_racing_changes_of_a_workspaces_settings_one_wins;
 }
 
 /// Tells a story to a fresh store.
