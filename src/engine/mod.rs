@@ -68,7 +68,7 @@ pub struct Engine {
 }
 
 /// Why a use case did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
     /// The store did not.
     #[error(transparent)]

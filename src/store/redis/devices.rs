@@ -208,7 +208,7 @@ impl RedisStore {
         &self,
         workspace: &WorkspaceId,
         devices: &[DeviceId],
-    ) -> Result<Vec<Option<SubjectId>>, StoreError> {
+    ) -> Vec<Result<Option<SubjectId>, StoreError>> {
         let owners = join_all(devices.iter().map(|device| self.owner(workspace, device))).await;
         owners.into_iter().map(|owner| Ok(owner?)).collect()
     }

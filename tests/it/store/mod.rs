@@ -6,7 +6,7 @@ use beckon::{
         ids::{CampaignId, DeliveryId, DeviceId, EventId, SubjectId, UserId, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{Commit, Store},
+    engine::ports::{Commit, CommitOutcome, HotStore, Store, StoreError, StoredRecord},
     store,
 };
 use serde_json::Value;
@@ -26,6 +26,43 @@ mod sets;
 mod settings;
 mod shared;
 mod sqlite;
+
+/// A store's answers all together: the first failure is all of theirs.
+pub(crate) trait AllTogether {
+    async fn commit_all(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+    async fn load_all(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<StoredRecord>>, StoreError>;
+    async fn owners_of(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, StoreError>;
+}
+
+impl AllTogether for dyn HotStore {
+    async fn commit_all(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        self.commit(commits).await.into_iter().collect()
+    }
+
+    async fn load_all(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<StoredRecord>>, StoreError> {
+        self.load(workspace, subjects).await.into_iter().collect()
+    }
+
+    async fn owners_of(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, StoreError> {
+        self.subjects_of(workspace, devices).await.into_iter().collect()
+    }
+}
 
 pub(super) fn workspace() -> WorkspaceId {
     WorkspaceId::new("w").expect("an id")

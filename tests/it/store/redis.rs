@@ -15,7 +15,7 @@ use beckon::{
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
-use super::{commit, delivery, subject, workspace};
+use super::{AllTogether as _, commit, delivery, subject, workspace};
 use crate::{
     harness::install_tls,
     redis_server::{Cluster, Redis, free_port},
@@ -48,7 +48,7 @@ pub(super) fn with_fact(name: &str, expected: u64) -> Commit {
 }
 
 pub(super) async fn version(store: &Store, name: &str) -> u64 {
-    let stored = store.hot.load(&workspace(), &[subject(name)]).await;
+    let stored = store.hot.load_all(&workspace(), &[subject(name)]).await;
     stored.expect("a record").remove(0).map_or(0, |stored| stored.version)
 }
 
@@ -115,7 +115,7 @@ fn a_commit_whose_answer_is_late_is_done_once_and_said_to_be() {
             redis.signal("-STOP");
             let sent = {
                 let store = store.clone();
-                tokio::spawn(async move { store.hot.commit(vec![with_fact("mia", round)]).await })
+                tokio::spawn(async move { store.hot.commit_all(vec![with_fact("mia", round)]).await })
             };
             // Longer than the time-out: by now it was sent more than once.
             tokio::time::sleep(Duration::from_millis(180)).await;
@@ -133,14 +133,14 @@ fn a_commit_without_an_answer_is_never_called_a_conflict() {
     block_on(async {
         let store = open(&redis.url("timeout_ms=50&partitions=4")).await;
         redis.signal("-STOP");
-        let outcome = store.hot.commit(vec![with_fact("mia", 0)]).await;
+        let outcome = store.hot.commit_all(vec![with_fact("mia", 0)]).await;
         redis.signal("-CONT");
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
         // What was sent may be done now, once.
         again(|| store.hot.ping()).await;
         let now = version(&store, "mia").await;
         assert_eq!(facts(&store).await as u64, now);
-        let outcome = again(|| store.hot.commit(vec![with_fact("mia", now)])).await;
+        let outcome = again(|| store.hot.commit_all(vec![with_fact("mia", now)])).await;
         assert_eq!(outcome, [CommitOutcome::Done(now + 1)]);
     });
 }
@@ -159,7 +159,7 @@ fn what_was_acknowledged_survives_the_kill_of_redis() {
     for _ in 0..3 {
         runtime.block_on(async {
             for _ in 0..50 {
-                let outcome = again(|| store.hot.commit(vec![with_fact("mia", acknowledged)])).await;
+                let outcome = again(|| store.hot.commit_all(vec![with_fact("mia", acknowledged)])).await;
                 assert_eq!(outcome, [CommitOutcome::Done(acknowledged + 1)]);
                 acknowledged += 1;
             }
@@ -178,7 +178,11 @@ fn a_full_redis_takes_nothing_and_leaves_nothing_half_done() {
     let redis = Redis::start();
     block_on(async {
         let store = open(&redis.url("partitions=4")).await;
-        store.hot.commit(vec![with_fact("mia", 0)]).await.expect("an outcome");
+        store
+            .hot
+            .commit_all(vec![with_fact("mia", 0)])
+            .await
+            .expect("an outcome");
         redis.cli(&["config", "set", "maxmemory", "1mb"]);
         let full = |expected| Commit {
             deliveries: vec![delivery(1, 0)],
@@ -187,22 +191,22 @@ fn a_full_redis_takes_nothing_and_leaves_nothing_half_done() {
             wake_at: Some(Timestamp(5)),
             ..with_fact("mia", expected)
         };
-        let refused = store.hot.commit(vec![full(1)]).await;
+        let refused = store.hot.commit_all(vec![full(1)]).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         let mut plain = full(1);
         plain.claims.clear();
-        let refused = store.hot.commit(vec![plain]).await;
+        let refused = store.hot.commit_all(vec![plain]).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         assert_eq!(version(&store, "mia").await, 1);
         redis.cli(&["config", "set", "maxmemory", "0"]);
         assert_eq!(store.hot.outbox_depth().await.expect("a number"), 0);
         assert_eq!(facts(&store).await, 1);
         assert_eq!(
-            store.hot.subjects_of(&workspace(), &[phone()]).await.expect("owners"),
+            store.hot.owners_of(&workspace(), &[phone()]).await.expect("owners"),
             [None]
         );
         assert_eq!(store.hot.next_wake().await.expect("an answer"), None);
-        let done = store.hot.commit(vec![full(1)]).await.expect("an outcome");
+        let done = store.hot.commit_all(vec![full(1)]).await.expect("an outcome");
         assert_eq!(done, [CommitOutcome::Done(2)]);
     });
 }
@@ -223,7 +227,7 @@ fn a_claim_of_a_dead_node_counts_if_its_commit_was_done() {
         let owner = async || {
             store
                 .hot
-                .subjects_of(&workspace(), &[phone()])
+                .owners_of(&workspace(), &[phone()])
                 .await
                 .expect("owners")
                 .remove(0)
@@ -236,7 +240,7 @@ fn a_claim_of_a_dead_node_counts_if_its_commit_was_done() {
                 releases: vec![phone()],
                 ..commit(expected, version(&store, expected).await, b"x")
             };
-            let outcome = store.hot.commit(vec![release]).await.expect("an outcome");
+            let outcome = store.hot.commit_all(vec![release]).await.expect("an outcome");
             assert!(matches!(outcome[0], CommitOutcome::Done(_)));
             assert_eq!(owner().await, None);
             redis.cli(&["del", "{beckon:p0000}:c:deadnode"]);
@@ -251,7 +255,7 @@ fn a_claim_of_a_dead_node_counts_if_its_commit_was_done() {
             claims: vec![phone()],
             ..commit("zoe", 0, b"x")
         };
-        store.hot.commit(vec![claim]).await.expect("an outcome");
+        store.hot.commit_all(vec![claim]).await.expect("an outcome");
         assert_eq!(owner().await, Some(subject("zoe")));
         // The dead node's commit can't be done any more.
         let void = redis.cli(&["get", "{beckon:p0000}:c:deadnode"]);
@@ -271,7 +275,7 @@ fn what_one_node_leaves_another_one_finds() {
             wake_at: Some(Timestamp(10)),
             ..commit("mia", 0, b"x")
         };
-        one.hot.commit(vec![work]).await.expect("an outcome");
+        one.hot.commit_all(vec![work]).await.expect("an outcome");
         assert_eq!(
             one.hot
                 .lease(Timestamp(10), Timestamp(1_000), 5)
@@ -336,12 +340,12 @@ fn a_dead_master_holds_up_only_its_own_customers() {
             .map(|number| with_fact(&format!("customer-{number}"), expected))
             .collect::<Vec<_>>()
     };
-    runtime.block_on(async { store.hot.commit(commits(0)).await.expect("outcomes") });
+    runtime.block_on(async { store.hot.commit_all(commits(0)).await.expect("outcomes") });
     cluster.nodes[1].signal("-STOP");
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     let outcomes = runtime.block_on(join_all(commits(1).into_iter().map(async |commit| {
         let name = commit.subject.clone();
-        (name, store.hot.commit(vec![commit]).await)
+        (name, store.hot.commit_all(vec![commit]).await)
     })));
     for (name, outcome) in outcomes {
         match outcome {
@@ -361,8 +365,8 @@ fn a_dead_master_holds_up_only_its_own_customers() {
     );
     cluster.nodes[1].restart();
     runtime.block_on(async {
-        again(async || store.hot.load(&workspace(), &failed).await.map(drop)).await;
-        let kept = store.hot.load(&workspace(), &done).await.expect("records");
+        again(async || store.hot.load_all(&workspace(), &failed).await.map(drop)).await;
+        let kept = store.hot.load_all(&workspace(), &done).await.expect("records");
         assert!(
             kept.iter()
                 .all(|record| record.as_ref().is_some_and(|record| record.version == 2))
@@ -370,7 +374,7 @@ fn a_dead_master_holds_up_only_its_own_customers() {
         for subject in &failed {
             let stored = store
                 .hot
-                .load(&workspace(), std::slice::from_ref(subject))
+                .load_all(&workspace(), std::slice::from_ref(subject))
                 .await
                 .expect("a record");
             let version = stored[0].as_ref().map_or(0, |stored| stored.version);
@@ -387,7 +391,7 @@ fn no_attempt_is_begun_that_the_replicas_do_not_know_of() {
         let store = open(&redis.url("partitions=4&replicas=1&timeout_ms=1000")).await;
         let mut work = commit("mia", 0, b"x");
         work.deliveries = vec![delivery(1, 0), delivery(2, 0)];
-        store.hot.commit(vec![work]).await.expect("an outcome");
+        store.hot.commit_all(vec![work]).await.expect("an outcome");
         let rows = store.hot.lease(Timestamp(10), Timestamp(1_000), 5).await.expect("rows");
         let begin = async |row: &Leased| {
             let attempt = Attempt {
@@ -407,7 +411,7 @@ fn no_attempt_is_begun_that_the_replicas_do_not_know_of() {
             for round in 0..5 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 let started = Instant::now();
-                let outcome = store.hot.commit(vec![with_fact("ann", round)]).await;
+                let outcome = store.hot.commit_all(vec![with_fact("ann", round)]).await;
                 assert_eq!(outcome.expect("an outcome"), [CommitOutcome::Done(round + 1)]);
                 slowest = slowest.max(started.elapsed());
             }
@@ -450,7 +454,11 @@ fn redis_is_reached_by_tls_with_a_root_of_ones_own() {
     install_tls();
     block_on(async {
         let store = open(&format!("rediss://localhost:{port}?partitions=4&ca_file={certificate}")).await;
-        store.hot.commit(vec![with_fact("mia", 0)]).await.expect("an outcome");
+        store
+            .hot
+            .commit_all(vec![with_fact("mia", 0)])
+            .await
+            .expect("an outcome");
         assert_eq!(version(&store, "mia").await, 1);
     });
     let unknown_root = refusal(&format!("rediss://localhost:{port}?partitions=4"));
