@@ -26,6 +26,7 @@ mod sets;
 mod settings;
 mod shared;
 mod sqlite;
+mod tls;
 
 /// A store's answers all together: the first failure is all of theirs.
 pub(crate) trait AllTogether {

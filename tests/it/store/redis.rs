@@ -16,10 +16,7 @@ use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
 use super::{AllTogether as _, commit, delivery, subject, workspace};
-use crate::{
-    harness::install_tls,
-    redis_server::{Cluster, Redis, free_port},
-};
+use crate::redis_server::{Cluster, Redis};
 
 pub(super) fn phone() -> DeviceId {
     DeviceId::new("phone").expect("an id")
@@ -68,7 +65,7 @@ pub(super) async fn again<T, F: Future<Output = Result<T, StoreError>>>(mut atte
     panic!("Redis is not reached again")
 }
 
-fn refusal(url: &str) -> String {
+pub(super) fn refusal(url: &str) -> String {
     block_on(store::open(url)).err().expect("refused").to_string()
 }
 
@@ -429,38 +426,4 @@ fn no_attempt_is_begun_that_the_replicas_do_not_know_of() {
         assert_eq!((again[0].delivery.id, again[0].attempts), (delivery(2, 0).id, 0));
         assert_eq!(begin(again[0]).await.expect("an answer"), [true]);
     });
-}
-
-#[test]
-fn redis_is_reached_by_tls_with_a_root_of_ones_own() {
-    let files = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| files.path().join(name).to_str().expect("a path").to_owned();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-    std::fs::write(path("cert.pem"), made.cert.pem()).expect("written");
-    std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).expect("written");
-    let (certificate, key) = (path("cert.pem"), path("key.pem"));
-    let options = [
-        "--tls-auth-clients",
-        "no",
-        "--tls-cert-file",
-        &certificate,
-        "--tls-key-file",
-        &key,
-    ];
-    let redis = Redis::start_with(&options);
-    let port = free_port().to_string();
-    redis.cli(&["config", "set", "appendonly", "yes"]);
-    redis.cli(&["config", "set", "tls-port", &port]);
-    install_tls();
-    block_on(async {
-        let store = open(&format!("rediss://localhost:{port}?partitions=4&ca_file={certificate}")).await;
-        store
-            .hot
-            .commit_all(vec![with_fact("mia", 0)])
-            .await
-            .expect("an outcome");
-        assert_eq!(version(&store, "mia").await, 1);
-    });
-    let unknown_root = refusal(&format!("rediss://localhost:{port}?partitions=4"));
-    assert!(unknown_root.contains("can't reach Redis"), "{unknown_root}");
 }
