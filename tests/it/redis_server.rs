@@ -144,10 +144,16 @@ impl Redis {
         self.cli(&["role"]).starts_with("master")
     }
 
-    /// Until a replica has everything that it has.
+    /// Until a replica has everything that it has now.
     pub(crate) fn wait_for_copy(&self) {
+        let number = |text: &str, name: &str| -> Option<u64> {
+            let (_, rest) = text.split_once(name)?;
+            rest.split(|byte: char| !byte.is_ascii_digit()).next()?.parse().ok()
+        };
+        let info = || self.cli(&["info", "replication"]);
+        let written = number(&info(), "master_repl_offset:").expect("an offset");
         self.wait_until("a replica has everything", || {
-            self.cli(&["wait", "1", "100"]).trim() == "1"
+            info().contains("state=online") && number(&info(), ",offset=").is_some_and(|copied| copied >= written)
         });
     }
 

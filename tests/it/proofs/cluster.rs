@@ -44,11 +44,13 @@ fn take_over(pair: &mut Pair, kind: usize, random: &mut Random) -> &'static str 
             replica.is_master()
         });
     };
+    let demoted = |pair: &Pair| wait_for("the old master to follow", || !pair[master].is_master());
     match kind % 3 {
         0 => {
             pair[master].stop();
             promoted(pair);
             pair[master].restart();
+            demoted(pair);
             "killed"
         }
         1 => {
@@ -56,11 +58,13 @@ fn take_over(pair: &mut Pair, kind: usize, random: &mut Random) -> &'static str 
             promoted(pair);
             // It wakes up and believes that it still leads.
             pair[master].signal("-CONT");
+            demoted(pair);
             "stopped"
         }
         _ => {
             pair[1 - master].cli(&["cluster", "failover", "takeover"]);
             promoted(pair);
+            demoted(pair);
             "told to hand over"
         }
     }
@@ -100,11 +104,19 @@ fn no_push_is_sent_twice_or_lost_for_good_when_replicas_take_over() {
                 .for_each(Redis::wait_for_copy);
         }
         let chosen = random.below(pairs.len());
+        // The others come in before, while and after a replica takes over.
+        let moments: Vec<Duration> = late
+            .clone()
+            .map(|_| Duration::from_millis(random.below(4000) as u64))
+            .collect();
         let (turned_away, fault) = std::thread::scope(|scope| {
             let disturbing = scope.spawn(|| take_over(&mut pairs[chosen], round as usize, &mut random));
-            let walkers = late.clone().map(|customer| {
+            let walkers = late.clone().zip(moments).map(|(customer, moment)| {
                 let api = &servers[customer % SERVERS];
-                scope.spawn(move || walk_in(api, round, customer).0)
+                scope.spawn(move || {
+                    std::thread::sleep(moment);
+                    walk_in(api, round, customer).0
+                })
             });
             let walkers: Vec<_> = walkers.collect();
             let turned_away: usize = walkers.into_iter().map(|one| one.join().expect("a walker")).sum();
