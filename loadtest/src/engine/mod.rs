@@ -55,7 +55,7 @@ pub(crate) struct EngineRun {
     /// Phones
     #[arg(long, default_value_t = 20_000)]
     phones: usize,
-    /// Requests under way at once
+    /// Check-ins under way at once
     #[arg(long, default_value_t = 256)]
     in_flight: usize,
     /// Check-ins in an array
@@ -196,8 +196,8 @@ impl EngineRun {
                 .await?;
             let bytes = self.record_bytes(&engine).await?;
             let raw = match redis {
-                None => raw::sqlite(folder, self.in_flight * array, bytes, changes, budget).await?,
-                Some(redis) => raw::redis(redis, self.in_flight, array, bytes, changes)?,
+                None => raw::sqlite(folder, self.requests(array) * array, bytes, changes, budget).await?,
+                Some(redis) => raw::redis(redis, self.requests(array), array, bytes, changes)?,
             };
             println!(
                 "  {what:<30} {ours:>9.0}/s, raw store {raw:>9.0}/s, ratio {:.2}, {bytes} bytes a record",
@@ -208,7 +208,12 @@ impl EngineRun {
         Ok(())
     }
 
-    /// Check-ins a second with `in_flight` requests under way, until the budget is used up or so many are done.
+    /// Requests under way at once, so that as many check-ins are under way whether they come alone or in arrays.
+    fn requests(&self, array: usize) -> usize {
+        self.in_flight.div_ceil(array).max(2)
+    }
+
+    /// Check-ins a second with that many requests under way, until the budget is used up or so many are done.
     async fn drive(
         &self,
         engine: &Arc<Engine>,
@@ -218,7 +223,7 @@ impl EngineRun {
     ) -> anyhow::Result<f64> {
         let start = Instant::now();
         let done = Arc::new(AtomicU64::new(0));
-        let requests = self.in_flight.div_ceil(behaviour.array).max(2);
+        let requests = self.requests(behaviour.array);
         let mut clients = JoinSet::new();
         for client in 0..requests {
             let (engine, done, phones) = (Arc::clone(engine), Arc::clone(&done), self.phones);

@@ -138,12 +138,11 @@ const COMMIT: &str = include_str!("../../../src/store/redis/lua/commit.lua");
 /// a new customer each time.
 pub(super) fn redis(
     server: &RedisServer,
-    in_flight: usize,
+    clients: usize,
     array: usize,
     bytes: usize,
     has_facts: bool,
 ) -> anyhow::Result<f64> {
-    let clients = in_flight.div_ceil(array).max(2);
     let (record, fact) = ("r".repeat(bytes), "f".repeat(FACT_BYTES));
     let subject = "a:phone-__rand_int__";
     // Workspace, customer, commit id, expected version, record, devices, wish, whether all is erased.

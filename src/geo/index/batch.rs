@@ -33,17 +33,36 @@ struct Scratch {
     /// Leaves to look at, point after point, and where those of each point end.
     open: Vec<u32>,
     open_ends: Vec<usize>,
-    /// Circles that were found, likewise.
-    circles: Vec<u32>,
-    circle_ends: Vec<usize>,
+    /// Shapes that were found at once, likewise.
+    found: Vec<u32>,
+    found_ends: Vec<usize>,
     /// Polygons that may contain their point, likewise: their leaf and their lane there.
-    slots: Vec<u32>,
+    slots: Vec<Slot>,
     candidate_ends: Vec<usize>,
     candidates: Vec<Candidate>,
     seen: Vec<Seen>,
     fine: Vec<FineCell>,
     unclear: Vec<u32>,
     closer: Vec<u32>,
+}
+
+/// A point, a leaf and a lane of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot(u64);
+
+impl Slot {
+    fn of(point: usize, leaf: usize) -> Self {
+        Self((point as u64) << 32 | (leaf * WIDTH) as u64)
+    }
+
+    fn lane(self, lane: usize) -> Self {
+        Self(self.0 + lane as u64)
+    }
+
+    fn parts(self) -> (u32, usize, usize) {
+        let slot = self.0 as u32 as usize;
+        ((self.0 >> 32) as u32, slot / WIDTH, slot % WIDTH)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,26 +108,27 @@ impl GeofenceIndex {
         grids(at, &mut scratch.points);
         self.open_leaves(scratch);
         self.ask_leaves(at, scratch);
-        if scratch.slots.is_empty() {
+        let last = |ends: &[usize]| ends.last().copied().unwrap_or_default();
+        if last(&scratch.candidate_ends) == 0 {
             let before = hits.ids.len();
-            hits.ids.extend_from_slice(&scratch.circles);
-            let ends = scratch.circle_ends.iter().map(|end| (before + end) as u32);
+            hits.ids.extend_from_slice(&scratch.found[..last(&scratch.found_ends)]);
+            let ends = scratch.found_ends.iter().map(|end| (before + end) as u32);
             hits.ends.extend(ends);
             return;
         }
         self.settle(at, scratch);
         let Scratch {
-            circles,
-            circle_ends,
+            found,
+            found_ends,
             candidates,
             candidate_ends,
             seen,
             ..
         } = scratch;
-        let (mut circle, mut candidate, mut count) = (0, 0, hits.ids.len());
-        hits.ids.resize(count + circles.len() + candidates.len(), 0);
-        for (circle_end, candidate_end) in circle_ends.iter().zip(&*candidate_ends) {
-            for id in &circles[circle..*circle_end] {
+        let (mut first, mut candidate, mut count) = (0, 0, hits.ids.len());
+        hits.ids.resize(count + last(found_ends) + candidates.len(), 0);
+        for (found_end, candidate_end) in found_ends.iter().zip(&*candidate_ends) {
+            for id in &found[first..*found_end] {
                 hits.ids[count] = *id;
                 count += 1;
             }
@@ -116,7 +136,7 @@ impl GeofenceIndex {
                 hits.ids[count] = candidates[number].id;
                 count += usize::from(seen[number].is_inside());
             }
-            (circle, candidate) = (*circle_end, *candidate_end);
+            (first, candidate) = (*found_end, *candidate_end);
             hits.ends.push(count as u32);
         }
         hits.ids.truncate(count);
@@ -154,14 +174,14 @@ impl GeofenceIndex {
         }
     }
 
-    /// Finds the circles that contain the points, and the polygons that may.
+    /// Finds the shapes that surely contain the points, and the polygons that may.
     fn ask_leaves(&self, at: &[Position], scratch: &mut Scratch) {
         let Scratch {
             points,
             open,
             open_ends,
-            circles,
-            circle_ends,
+            found,
+            found_ends,
             slots,
             candidate_ends,
             ..
@@ -171,31 +191,35 @@ impl GeofenceIndex {
             .iter()
             .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
         black_box(touched);
-        circles.clear();
-        circle_ends.clear();
-        slots.clear();
+        // Room for whatever there may be, so that nobody asks for it in between.
+        let room = (open.len() + 1) * WIDTH;
+        found.resize(room.max(found.len()), 0);
+        slots.resize(room.max(slots.len()), Slot::default());
+        found_ends.clear();
         candidate_ends.clear();
-        let mut start = 0;
+        let (mut start, mut found_count, mut slot_count) = (0, 0, 0);
         for (point, end) in (0..).zip(&*open_ends) {
             for number in &open[start..*end] {
                 let number = *number as usize;
                 let leaf = &self.leaves[number];
-                let (maybe, surely) = leaf.holding(points[point]);
+                let (maybe, surely) = self.holding(number, points[point]);
                 let polygons = leaf.polygons();
-                append::<4, _>(circles, surely & !polygons, |lane| leaf.ids[lane]);
+                found_count = append::<3, _>(found, found_count, surely, |lane| leaf.ids[lane]);
                 for lane in bits(maybe & !surely & !polygons) {
                     if self.circle_contains(number, lane as usize, points[point], at[point]) {
-                        circles.push(leaf.ids[lane as usize]);
+                        found[found_count] = leaf.ids[lane as usize];
+                        found_count += 1;
                     }
                 }
                 if has_polygons {
-                    let slot = (number * WIDTH) as u32;
-                    append::<2, _>(slots, maybe & polygons, |lane| slot + lane as u32);
+                    let slot = Slot::of(point, number);
+                    let waiting = maybe & !surely & polygons;
+                    slot_count = append::<2, _>(slots, slot_count, waiting, |lane| slot.lane(lane));
                 }
             }
             start = *end;
-            circle_ends.push(circles.len());
-            candidate_ends.push(slots.len());
+            found_ends.push(found_count);
+            candidate_ends.push(slot_count);
         }
     }
 
@@ -211,19 +235,16 @@ impl GeofenceIndex {
             closer,
             ..
         } = scratch;
+        let count = candidate_ends.last().copied().unwrap_or_default();
         candidates.clear();
-        let mut start = 0;
-        for (point, end) in (0..).zip(&*candidate_ends) {
-            candidates.extend(slots[start..*end].iter().map(|slot| {
-                let (leaf, lane) = (*slot as usize / WIDTH, *slot as usize % WIDTH);
-                Candidate {
-                    point,
-                    id: self.leaves[leaf].ids[lane],
-                    polygon: self.polygon(leaf, lane),
-                }
-            }));
-            start = *end;
-        }
+        candidates.extend(slots[..count].iter().map(|slot| {
+            let (point, leaf, lane) = slot.parts();
+            Candidate {
+                point,
+                id: self.leaves[leaf].ids[lane],
+                polygon: self.polygon(leaf, lane),
+            }
+        }));
         let point_of = |candidate: &Candidate| -> Vertex {
             let at = at[candidate.point as usize];
             [at.longitude, at.latitude]

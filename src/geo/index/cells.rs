@@ -4,7 +4,7 @@
 //! A cell lists the leaves that meet it, each with a box in 128ths of the cell. A point that is asked about lies in one
 //! cell of one face, so nothing is found twice, and the lists may overlap as they like.
 
-use super::grid::Grid;
+use super::{grid::Grid, node::WIDTH};
 
 /// Bits of a coordinate across a face: 12 mm.
 const FACE_BITS: u32 = 30;
@@ -55,10 +55,18 @@ struct Patch {
 
 /// A leaf and the part of a face that its balls meet.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patched {
+struct Patched {
     face: u32,
     leaf: u32,
     patch: Patch,
+}
+
+/// The same in the making of lists.
+#[derive(Debug, Clone, Copy)]
+struct Item<'a> {
+    leaf: u32,
+    patch: Patch,
+    outline: &'a Outline,
 }
 
 /// A square of a face: `cuts` times halved.
@@ -198,16 +206,109 @@ fn on_face(center: [f64; 3], radius: f64, face: u32) -> Option<Patch> {
     Some(patch)
 }
 
-/// Adds to `patched` what the leaf's balls meet: at most one part of each face.
-pub(super) fn patch(leaf: u32, balls: impl Iterator<Item = (Grid, f64)>, patched: &mut Vec<Patched>) {
-    let start = patched.len();
-    for (center, radius) in balls {
-        on_faces(center, radius, |face, patch| {
-            match patched[start..].iter_mut().find(|known| known.face == face) {
-                Some(known) => known.patch = known.patch.join(patch),
-                None => patched.push(Patched { face, leaf, patch }),
+/// What each of a leaf's balls meets of a face, in 256ths of the whole patch or a little less. The ends are included; a lane
+/// of which nothing is there ends before it begins.
+#[derive(Debug, Clone)]
+struct Outline {
+    /// Binary logarithm of a step.
+    shift: u32,
+    from: [[u8; WIDTH]; 2],
+    to: [[u8; WIDTH]; 2],
+}
+
+/// What leaves meet of the faces, leaf after leaf.
+#[derive(Debug, Default)]
+pub(super) struct Patches {
+    patched: Vec<Patched>,
+    /// For each of them.
+    outlines: Vec<Outline>,
+    /// Of the balls of one leaf: the number in `patched`, the lane, and what it meets.
+    parts: Vec<(usize, usize, Patch)>,
+}
+
+impl Patches {
+    pub(super) fn with_capacity(leaves: usize) -> Self {
+        Self {
+            patched: Vec::with_capacity(leaves),
+            outlines: Vec::with_capacity(leaves),
+            parts: Vec::new(),
+        }
+    }
+
+    /// Adds what the leaf's balls meet: at most one patch of each face.
+    pub(super) fn add(&mut self, leaf: u32, balls: impl Iterator<Item = (Grid, f64)>) {
+        let Self {
+            patched,
+            outlines,
+            parts,
+        } = self;
+        let start = patched.len();
+        parts.clear();
+        for (lane, (center, radius)) in balls.enumerate() {
+            on_faces(center, radius, |face, patch| {
+                let known = patched[start..].iter().position(|known| known.face == face);
+                let number = known.map_or(patched.len(), |known| start + known);
+                if number == patched.len() {
+                    patched.push(Patched { face, leaf, patch });
+                }
+                patched[number].patch = patched[number].patch.join(patch);
+                parts.push((number, lane, patch));
+            });
+        }
+        outlines.extend(patched[start..].iter().map(|item| Outline::nothing(item.patch)));
+        for (number, lane, patch) in parts {
+            outlines[*number].enter(*lane, patched[*number].patch, *patch);
+        }
+    }
+}
+
+impl Outline {
+    fn nothing(whole: Patch) -> Self {
+        let widest = (whole.to[0] - whole.from[0]).max(whole.to[1] - whole.from[1]);
+        Self {
+            shift: (u32::BITS - widest.leading_zeros()).saturating_sub(u8::BITS),
+            from: [[u8::MAX; WIDTH]; 2],
+            to: [[0; WIDTH]; 2],
+        }
+    }
+
+    fn enter(&mut self, lane: usize, whole: Patch, part: Patch) {
+        for side in 0..2 {
+            let steps = |value: u32| ((value - whole.from[side]) >> self.shift) as u8;
+            (self.from[side][lane], self.to[side][lane]) = (steps(part.from[side]), steps(part.to[side]));
+        }
+    }
+
+    /// The part of the patch that holds whatever those balls meet that meet the square; `None` when none does.
+    #[inline]
+    fn within(&self, whole: Patch, square: Square) -> Option<Patch> {
+        let last = square.last();
+        let (mut first_step, mut last_step) = ([0; 2], [0; 2]);
+        for side in 0..2 {
+            let steps = |value: u32| (value.saturating_sub(whole.from[side]) >> self.shift).min(255) as u8;
+            (first_step[side], last_step[side]) = (steps(square.from[side]), steps(last[side]));
+        }
+        let (mut from, mut to) = ([u8::MAX; 2], [0_u8; 2]);
+        for lane in 0..WIDTH {
+            let meets = (self.from[0][lane] <= last_step[0])
+                & (self.from[1][lane] <= last_step[1])
+                & (self.to[0][lane] >= first_step[0])
+                & (self.to[1][lane] >= first_step[1]);
+            for side in 0..2 {
+                from[side] = from[side].min(if meets { self.from[side][lane] } else { u8::MAX });
+                to[side] = to[side].max(if meets { self.to[side][lane] } else { 0 });
             }
-        });
+        }
+        if from[0] > to[0] || from[1] > to[1] {
+            return None;
+        }
+        Some(Patch {
+            from: [0, 1].map(|side| whole.from[side] + (u32::from(from[side]) << self.shift)),
+            to: [0, 1].map(|side| {
+                let end = whole.from[side] + ((u32::from(to[side]) + 1) << self.shift) - 1;
+                end.min(whole.to[side])
+            }),
+        })
     }
 }
 
@@ -244,22 +345,25 @@ impl Square {
         })
     }
 
-    fn entry(self, item: &Patched) -> Entry {
+    /// The item in the list of this square; `None` when none of its balls meets it.
+    fn entry(self, item: &Item<'_>) -> Option<Entry> {
+        let patch = item.outline.within(item.patch, self)?;
         let step = self.bits() - BOX_BITS;
         let last = self.last();
         let mut sides = 0;
         for (side, last) in last.into_iter().enumerate() {
             let steps = |value: u32| (value.clamp(self.from[side], last) - self.from[side]) >> step;
-            let (from, to) = (steps(item.patch.from[side]), steps(item.patch.to[side]));
+            let (from, to) = (steps(patch.from[side]), steps(patch.to[side]));
             sides |= (from | (BOX_LAST - to) << 16) << (8 * side);
         }
-        Entry { leaf: item.leaf, sides }
+        Some(Entry { leaf: item.leaf, sides })
     }
 }
 
 impl Cells {
-    /// Cells for what [`patch`] has found.
-    pub(super) fn build(patched: &[Patched], leaves: usize) -> Self {
+    /// Cells for so many leaves.
+    pub(super) fn build(patches: &Patches, leaves: usize) -> Self {
+        let Patches { patched, outlines, .. } = patches;
         let entries_max = ENTRIES_PER_LEAF * leaves + ENTRIES_FREE;
         let top_cuts = top_cuts(patched, leaves, entries_max / 2);
         let mut cells = Self {
@@ -290,11 +394,11 @@ impl Cells {
         let mut items = Vec::new();
         for top in 0..6 << (2 * top_cuts) {
             items.clear();
-            items.extend(
-                sorted[starts[top]..starts[top + 1]]
-                    .iter()
-                    .map(|number| patched[*number as usize]),
-            );
+            items.extend(sorted[starts[top]..starts[top + 1]].iter().map(|number| Item {
+                leaf: patched[*number as usize].leaf,
+                patch: patched[*number as usize].patch,
+                outline: &outlines[*number as usize],
+            }));
             let place = top as u32 & ((1 << (2 * top_cuts)) - 1);
             let shift = FACE_BITS - top_cuts;
             let (row, column) = (place >> top_cuts, place & ((1 << top_cuts) - 1));
@@ -311,7 +415,7 @@ impl Cells {
     }
 
     /// Makes the cell of that square, which all the items meet, and tells what leads to it.
-    fn child(&mut self, items: &[Patched], square: Square, room: usize) -> u32 {
+    fn child(&mut self, items: &[Item<'_>], square: Square, room: usize) -> u32 {
         let Some(quarters) = quartered(items, square, room) else {
             return self.list(items, square);
         };
@@ -331,16 +435,19 @@ impl Cells {
         IS_NODE | number as u32
     }
 
-    fn list(&mut self, items: &[Patched], square: Square) -> u32 {
-        if items.is_empty() {
-            return 0;
-        }
+    fn list(&mut self, items: &[Item<'_>], square: Square) -> u32 {
         let start = self.lists.len();
         self.lists.push(Entry {
-            leaf: items.len() as u32,
+            leaf: 0,
             sides: square.bits() - BOX_BITS,
         });
-        self.lists.extend(items.iter().map(|item| square.entry(item)));
+        self.lists.extend(items.iter().filter_map(|item| square.entry(item)));
+        let count = self.lists.len() - start - 1;
+        if count == 0 {
+            self.lists.truncate(start);
+            return 0;
+        }
+        self.lists[start].leaf = count as u32;
         start as u32
     }
 
@@ -470,15 +577,15 @@ fn tops_of(item: &Patched, top_cuts: u32, mut meets: impl FnMut(usize)) {
 }
 
 /// A part of a cell that is cut.
-struct Part {
+struct Part<'a> {
     square: Square,
-    items: Vec<Patched>,
+    items: Vec<Item<'a>>,
     /// How many entries more than these its lists may have.
     room: usize,
 }
 
 /// The items by the square's quarters, if cutting it is worth it.
-fn quartered(items: &[Patched], square: Square, room: usize) -> Option<[Part; 4]> {
+fn quartered<'a>(items: &[Item<'a>], square: Square, room: usize) -> Option<[Part<'a>; 4]> {
     if items.len() <= LIST_SHORT || square.cuts >= CUTS_MAX {
         return None;
     }
@@ -490,7 +597,7 @@ fn quartered(items: &[Patched], square: Square, room: usize) -> Option<[Part; 4]
         return None;
     }
     Some(quarters.map(|square| {
-        let items: Vec<Patched> = items.iter().filter(|item| item.patch.meets(square)).copied().collect();
+        let items: Vec<Item<'a>> = items.iter().filter(|item| item.patch.meets(square)).copied().collect();
         let room = (room - more) * items.len() / count;
         Part { square, items, room }
     }))

@@ -3,6 +3,7 @@
 use super::{
     grid::{Bounds, Grid, UNIT_M},
     node::WIDTH,
+    search::bits,
 };
 use crate::geo::ellipsoid::CURVATURE_RADIUS_MIN_M;
 
@@ -40,6 +41,9 @@ pub(super) struct Ball {
     pub(super) id: u32,
     pub(super) is_polygon: bool,
 }
+
+/// Radii within which there is nothing but inside, in steps of the leaf's radii.
+pub(super) type Cores = [u8; WIDTH];
 
 /// Whether a point is within a geodesic radius, as far as whole units can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,9 +147,24 @@ impl Leaf {
         power(i32::from(self.radius_shift) - i32::from(self.shift))
     }
 
-    /// The balls that may hold the point, a bit for each, and those of them that surely do.
+    /// What [`Leaf::holding`] wants to know of lanes that hold circles only.
     #[inline]
-    pub(super) fn holding(&self, point: Grid) -> (u32, u32) {
+    pub(super) fn cores_of_circles(&self) -> Cores {
+        self.radius.map(|radius| radius.saturating_sub(1))
+    }
+
+    /// The same where there are polygons, of which surely so many metres round the centre are inside.
+    pub(super) fn cores(&self, inscribed_m: impl Iterator<Item = f64>) -> Cores {
+        let mut cores = self.cores_of_circles();
+        for (lane, inscribed_m) in bits(self.polygons()).zip(inscribed_m) {
+            cores[lane as usize] = (inscribed_m / UNIT_M / f64::from(power(i32::from(self.radius_shift)))) as u8;
+        }
+        cores
+    }
+
+    /// The shapes that may hold the point, a bit for each, and those of them that surely do.
+    #[inline]
+    pub(super) fn holding(&self, point: Grid, cores: &Cores) -> (u32, u32) {
         // What is below the origin wraps round to beyond all reach.
         let steps = [0, 1, 2].map(|axis| (point[axis].wrapping_sub(self.origin[axis]) as u32) >> self.shift);
         if steps[0].max(steps[1]).max(steps[2]) > REACH_STEPS {
@@ -167,10 +186,10 @@ impl Leaf {
         if self.radius_shift > SMALL_RADIUS_SHIFT {
             return (maybe, 0);
         }
-        // From outside the edge to inside it, with what small radii lose from geodesic to chord.
-        let band = ((1 << radius_shift) + 2 * MARGIN_WHOLE_STEPS + 1) as i16;
         for lane in 0..WIDTH {
-            let inner = (outer[lane] - band).max(0);
+            // A step is for what small radii lose from geodesic to chord.
+            let inner = (i16::from(cores[lane]) << radius_shift).wrapping_sub(MARGIN_WHOLE_STEPS as i16 + 1);
+            let inner = inner.max(0);
             are_in[lane] = u8::from(squared[lane] < square(inner));
         }
         (maybe, mask(are_in))

@@ -18,7 +18,8 @@ mod search;
 use std::sync::Arc;
 
 use cells::Cells;
-use leaf::{Leaf, OddRadii, told};
+use grid::Grid;
+use leaf::{Cores, Leaf, OddRadii, told};
 use node::{Node, WIDTH};
 
 use super::{Polygons, Position, Shape, polygons::Glance};
@@ -30,6 +31,8 @@ pub use batch::Hits;
 pub struct GeofenceIndex {
     count: usize,
     leaves: Vec<Leaf>,
+    /// For each leaf, how far round their centres its shapes are all inside; none where there are no polygons.
+    cores: Vec<Cores>,
     /// For each leaf, the number of its first polygon.
     first_polygons: Vec<u32>,
     /// For each leaf, the radii in metres of its circles, in single precision.
@@ -75,6 +78,7 @@ impl GeofenceIndex {
             + nodes
             + self.cells.memory_bytes()
             + self.leaves.capacity() * size_of::<Leaf>()
+            + self.cores.capacity() * size_of::<Cores>()
             + self.first_polygons.capacity() * size_of::<u32>()
             + self.radii_m.capacity() * size_of::<[f32; WIDTH]>()
             + self.odd_radii.capacity() * size_of::<OddRadii>()
@@ -126,6 +130,16 @@ impl GeofenceIndex {
             self.circle_radius_m(leaf, lane)
         };
         (self.places[leaf * WIDTH + lane], radius_m)
+    }
+
+    /// The shapes of a leaf that may hold the point, a bit for each, and those of them that surely do.
+    #[inline]
+    fn holding(&self, leaf: usize, point: Grid) -> (u32, u32) {
+        let (leaf, cores) = (&self.leaves[leaf], self.cores.get(leaf));
+        match cores {
+            Some(cores) => leaf.holding(point, cores),
+            None => leaf.holding(point, &leaf.cores_of_circles()),
+        }
     }
 
     /// The number of a polygon.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     GeofenceIndex,
-    cells::{Cells, patch},
+    cells::{Cells, Patches},
     grid::{Bounds, PLACE_BITS, UNIT_M, grids, place_on_curve},
     leaf::{Ball, Leaf, OddRadii, is_odd},
     node::{Child, Node, WIDTH},
@@ -34,18 +34,19 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let mut index = GeofenceIndex {
         count: order.len(),
         leaves: Vec::with_capacity(leaves_max),
+        cores: Vec::new(),
         first_polygons: Vec::with_capacity(leaves_max),
         radii_m: Vec::with_capacity(leaves_max),
         odd_radii: Vec::with_capacity(leaves_max),
         levels: Vec::new(),
-        cells: Cells::build(&[], 0),
+        cells: Cells::build(&Patches::default(), 0),
         places: Vec::with_capacity(leaves_max * WIDTH),
         polygons: Vec::new(),
         glances: Vec::new(),
         odd_radii_m: Vec::new(),
     };
     let mut children = Vec::with_capacity(leaves_max);
-    let mut patched = Vec::with_capacity(leaves_max);
+    let mut patches = Patches::with_capacity(leaves_max);
     let mut balls = Vec::with_capacity(WIDTH);
     let mut gathered = Vec::with_capacity(GATHERED);
     let (mut positions, mut centers) = (Vec::with_capacity(GATHERED), Vec::with_capacity(GATHERED));
@@ -95,11 +96,7 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
             });
         }
         let leaf = index.leaves.len() as u32;
-        patch(
-            leaf,
-            balls.iter().map(|ball| (ball.center, ball.radius_m / UNIT_M)),
-            &mut patched,
-        );
+        patches.add(leaf, balls.iter().map(|ball| (ball.center, ball.radius_m / UNIT_M)));
         index.leaves.push(Leaf::new(&balls));
         let mut radii_m = [0.0; WIDTH];
         for (radius_m, ball) in radii_m.iter_mut().zip(&balls) {
@@ -113,8 +110,19 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
         let padding = circles[0].0;
         index.places.resize(index.leaves.len() * WIDTH, padding);
     }
-    index.cells = Cells::build(&patched, index.leaves.len());
-    drop(patched);
+    index.cells = Cells::build(&patches, index.leaves.len());
+    drop(patches);
+    if !index.polygons.is_empty() {
+        let polygons = index
+            .first_polygons
+            .iter()
+            .map(|first| &index.polygons[*first as usize..]);
+        let cores = index.leaves.iter().zip(polygons).map(|(leaf, polygons)| {
+            let inscribed = polygons.iter().map(|polygons| polygons.inscribed_m());
+            leaf.cores(inscribed)
+        });
+        index.cores = cores.collect();
+    }
     index.leaves.shrink_to_fit();
     index.first_polygons.shrink_to_fit();
     index.radii_m.shrink_to_fit();

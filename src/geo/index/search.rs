@@ -40,15 +40,15 @@ impl GeofenceIndex {
             for number in &open[..leaves] {
                 let number = *number as usize;
                 let leaf = &self.leaves[number];
-                let (maybe, surely) = leaf.holding(point);
+                let (maybe, surely) = self.holding(number, point);
                 let polygons = leaf.polygons();
-                append::<4, _>(found, surely & !polygons, |lane| leaf.ids[lane]);
+                found.extend(bits(surely).map(|lane| leaf.ids[lane as usize]));
                 for lane in bits(maybe & !surely & !polygons) {
                     if self.circle_contains(number, lane as usize, point, at) {
                         found.push(leaf.ids[lane as usize]);
                     }
                 }
-                for lane in bits(maybe & polygons) {
+                for lane in bits(maybe & !surely & polygons) {
                     if count == WAITING {
                         self.find_waiting(&waiting, at, found);
                         count = 0;
@@ -130,18 +130,23 @@ pub(super) fn bits(mut mask: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Adds what `of` makes of each of these lanes. The first `N` take no branch.
+/// Puts what `of` makes of each of these lanes from place `count` on, and tells how many there are then. The first `N` take
+/// no branch. There must be room for `N` and for as many as there are lanes.
 #[inline]
-pub(super) fn append<const N: usize, T: Copy>(list: &mut Vec<T>, mut lanes: u32, of: impl Fn(usize) -> T) {
-    let mut count = list.len();
-    list.extend_from_slice(&[(); N].map(|()| {
-        let made = of(lanes.trailing_zeros() as usize & 15);
+pub(super) fn append<const N: usize, T: Copy>(
+    list: &mut [T],
+    mut count: usize,
+    mut lanes: u32,
+    of: impl Fn(usize) -> T,
+) -> usize {
+    for _ in 0..N {
+        list[count] = of(lanes.trailing_zeros() as usize & 15);
         count += usize::from(lanes != 0);
         lanes &= lanes.wrapping_sub(1);
-        made
-    }));
-    list.truncate(count);
-    for lane in bits(lanes) {
-        list.push(of(lane as usize));
     }
+    for lane in bits(lanes) {
+        list[count] = of(lane as usize);
+        count += 1;
+    }
+    count
 }

@@ -3,7 +3,7 @@
 use super::{raster::Bounds, rings::Rings};
 use crate::geo::{
     Position, distance_m,
-    ellipsoid::{distance_bound_m, sag_m},
+    ellipsoid::{A, CURVATURE_RADIUS_MIN_M, distance_bound_m, sag_m},
     local::Local,
     unwrap::Vertex,
 };
@@ -59,6 +59,42 @@ pub(super) fn circle(rings: &Rings, bounds: Bounds) -> (Position, f64) {
         }
     }
     (center, distance_bound_m(squared.sqrt() + edge_sag_m) + RADIUS_MARGIN_M)
+}
+
+/// Widest bounds for which [`inscribed`] tells a radius, in degrees of latitude and longitude.
+const INSCRIBED_DEGREES_MAX: f64 = 2.0;
+/// How much longer than its chord, at most, a meridian's arc of so many degrees is, and a sine's angle than the sine; and
+/// what rounding may add.
+const INSCRIBED_SHRINK: f64 = 0.999;
+
+/// The radius in metres of a ball round `center`, which is inside, that holds no place of the ground outside; 0 where there
+/// is no telling.
+///
+/// In cylindrical coordinates a chord's square is that of the meridian's part and 4 p q sin^2(dlon / 2), with p and q
+/// the distances of its ends from the axis. So no place is nearer than on a plane with degrees of latitude as long as the
+/// shortest anywhere, and degrees of longitude as long as the shortest of the bounds. On that plane edges stay straight.
+pub(super) fn inscribed(rings: &Rings, bounds: Bounds, center: Position) -> f64 {
+    let widest = (bounds.east - bounds.west).max(bounds.north - bounds.south);
+    let is_off = center.longitude < bounds.west || center.longitude > bounds.east;
+    if widest > INSCRIBED_DEGREES_MAX || is_off {
+        return 0.0;
+    }
+    let cos = bounds.south.abs().max(bounds.north.abs()).to_radians().cos();
+    // The distance from the axis is at least a cos(latitude).
+    let scale = [A * cos, CURVATURE_RADIUS_MIN_M].map(f64::to_radians);
+    let to_plane = |[x, y]: Vertex| [(x - center.longitude) * scale[0], (y - center.latitude) * scale[1]];
+    let edges = rings.iter().flat_map(|(ring, _)| ring.windows(2));
+    let squared = edges.fold(f64::INFINITY, |least, edge| {
+        let (a, b) = (to_plane(edge[0]), to_plane(edge[1]));
+        let along = [b[0] - a[0], b[1] - a[1]];
+        let length = along[0] * along[0] + along[1] * along[1];
+        let share = -(a[0] * along[0] + a[1] * along[1]) / length;
+        // A point where the edge has no length.
+        let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+        let nearest = [a[0] + share * along[0], a[1] + share * along[1]];
+        least.min(nearest[0] * nearest[0] + nearest[1] * nearest[1])
+    });
+    squared.sqrt() * INSCRIBED_SHRINK
 }
 
 /// The smaller of the caps round the two poles that hold everything.

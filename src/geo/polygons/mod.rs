@@ -29,7 +29,7 @@ use super::{
 /// Most vertices that are stored. A cut adds some to those that were given: two where an edge crosses the antimeridian.
 const STORED_VERTICES_MAX: usize = 2 * VERTICES_MAX;
 
-/// Polygons of at most this many vertices are scanned from end to end; larger ones have stripes and boxes of edges.
+/// Of polygons of at most this many vertices the distance to the edge is taken from each; larger ones have boxes of edges.
 const SCANNED_VERTICES_MAX: usize = 64;
 
 /// One or more polygons, each an outer ring with any number of holes. Valid by construction.
@@ -37,12 +37,14 @@ const SCANNED_VERTICES_MAX: usize = 64;
 #[repr(C)]
 pub struct Polygons {
     // What the exact test needs lies together.
-    stripes: Option<Stripes>,
+    stripes: Stripes,
     rings: Rings,
     lookup: Option<Box<Lookup>>,
     raster: Raster,
     center: Position,
     radius_m: f64,
+    /// Of a ball round `center` in which there is nothing but inside; 0 when there is none.
+    inscribed_m: f64,
     cut: Option<Cut>,
 }
 
@@ -133,14 +135,18 @@ impl Polygons {
             })
         });
         let mut polygons = Self {
-            stripes: is_large.then(|| Stripes::new(&rings, bounds.south, bounds.north)),
+            stripes: Stripes::new(&rings, bounds.south, bounds.north),
             raster: Raster::empty(bounds, is_shifted),
             rings,
             lookup,
             center,
             radius_m,
+            inscribed_m: 0.0,
             cut,
         };
+        if polygons.contains_exactly([center.longitude, center.latitude]) {
+            polygons.inscribed_m = enclosing::inscribed(&polygons.rings, bounds, center);
+        }
         polygons.raster = polygons
             .raster
             .drawn(&polygons.rings, |point| polygons.contains_exactly(point));
@@ -174,8 +180,11 @@ impl Polygons {
         let lookup = self.lookup.as_deref().map_or(0, |lookup| {
             size_of::<Lookup>() + lookup.boxes.memory_bytes() + lookup.seam.memory_bytes()
         });
-        let stripes = self.stripes.as_ref().map_or(0, Stripes::memory_bytes);
-        size_of::<Self>() + stripes + self.rings.memory_bytes() + self.raster.memory_bytes() + lookup
+        size_of::<Self>()
+            + self.stripes.memory_bytes()
+            + self.rings.memory_bytes()
+            + self.raster.memory_bytes()
+            + lookup
     }
 
     /// Whether the point is in one of the polygons or on a boundary (of a hole, too).
@@ -205,18 +214,11 @@ impl Polygons {
     /// deeper, the closer to them. Depths are 0 to 3, each to be used when what is less deep has arrived.
     #[inline]
     pub(super) fn touch(&self, point: Vertex, depth: u32) -> usize {
-        let Some(stripes) = &self.stripes else {
-            return if depth == 0 {
-                self.rings.vertices().len()
-            } else {
-                self.rings.touch()
-            };
-        };
         match depth {
-            0 => stripes.touch(),
-            1 => stripes.touch_start(point[1]),
-            2 => stripes.touch_runs(point[1]),
-            _ => self.rings.touch_runs(stripes.at(point[1])),
+            0 => self.stripes.touch() ^ self.rings.vertices().len(),
+            1 => self.stripes.touch_stripe(point[1]),
+            2 => self.stripes.touch_runs(point[1]),
+            _ => self.stripes.touch_vertices(point[1], self.rings.vertices()),
         }
     }
 
@@ -229,10 +231,7 @@ impl Polygons {
     }
 
     fn contains_exactly(&self, point: Vertex) -> bool {
-        match &self.stripes {
-            Some(stripes) => self.rings.contain(point, stripes.at(point[1])),
-            None => self.rings.contain(point, self.rings.runs()),
-        }
+        self.rings.contain(point, self.stripes.at(point[1]))
     }
 
     /// Whether an outer ring reaches that pole, which is at every longitude.
@@ -251,6 +250,12 @@ impl Polygons {
             Some(lookup) => distance::to_edge_m(&self.rings, &lookup.boxes, &lookup.seam, point),
             None => distance::to_edge_m(&self.rings, &Boxes::default(), &Seam::default(), point),
         }
+    }
+
+    /// Radius in metres of a ball round the centre of [`Polygons::enclosing_circle`] that holds no place outside; 0 when
+    /// there is none.
+    pub(super) fn inscribed_m(&self) -> f64 {
+        self.inscribed_m
     }
 
     /// Centre and radius in metres of a circle that surely holds everything; not the smallest one.

@@ -37,6 +37,9 @@ impl RingEnd {
     }
 }
 
+/// Edges that are looked at together, a bit for each.
+const EDGES_TOGETHER: usize = 64;
+
 /// Consecutive edges of one ring. Edge `i` leads from vertex `i` to vertex `i + 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
@@ -67,26 +70,6 @@ impl Rings {
 
     pub(super) fn vertices(&self) -> &[Vertex] {
         &self.vertices
-    }
-
-    /// Reads a number from each of the first cache lines.
-    #[inline]
-    pub(super) fn touch(&self) -> usize {
-        let lines = self.vertices.iter().step_by(4).take(16);
-        lines.fold(0, |all, vertex| all ^ vertex[0].to_bits()) as usize
-    }
-
-    /// Reads a number from each of the first cache lines of some runs.
-    #[inline]
-    pub(super) fn touch_runs(&self, runs: impl Iterator<Item = Run>) -> usize {
-        let vertices = runs.take(4).flat_map(|run| {
-            let start = run.start as usize;
-            self.vertices[start..start + run.edges as usize]
-                .iter()
-                .step_by(4)
-                .take(8)
-        });
-        vertices.fold(0, |all, vertex| all ^ vertex[0].to_bits()) as usize
     }
 
     /// Bytes on the heap.
@@ -153,6 +136,10 @@ impl Rings {
     /// `runs` must hold, in ascending order, every edge that the point's parallel touches. A ring without such an edge
     /// has the point outside.
     pub(super) fn contain(&self, point: Vertex, runs: impl IntoIterator<Item = Run>) -> bool {
+        if self.ends.is_empty() {
+            let sides = runs.into_iter().map(|run| self.crossings(point, run));
+            return sides.fold(Side::Outside, Side::and) != Side::Outside;
+        }
         let mut runs = runs.into_iter().peekable();
         let mut inside_of = None;
         while let Some(run) = runs.next() {
@@ -202,27 +189,38 @@ impl Side {
 pub(in crate::geo) fn crossings(vertices: &[Vertex], point: Vertex) -> Side {
     let [x, y] = point;
     let mut is_odd = false;
-    for edge in vertices.windows(2) {
-        let (a, b) = (edge[0], edge[1]);
-        if (a[1] <= y) == (b[1] <= y) {
-            if (a[1] == y || b[1] == y) && is_on_level(a, b, point) {
+    let mut start = 0;
+    while start + 1 < vertices.len() {
+        let edges = &vertices[start..vertices.len().min(start + 1 + EDGES_TOGETHER)];
+        start += EDGES_TOGETHER;
+        // Branches would be mispredicted. The few edges on which more depends are looked at afterwards.
+        let mut unclear = 0_u64;
+        for (number, edge) in edges.windows(2).enumerate() {
+            let (a, b) = (edge[0], edge[1]);
+            let passes = (a[1] <= y) != (b[1] <= y);
+            let is_west = (a[0] < x) & (b[0] < x);
+            let is_east = (a[0] > x) & (b[0] > x);
+            let touches = (a[1] == y) | (b[1] == y);
+            is_odd ^= passes & is_east;
+            unclear |= u64::from((passes & !is_west & !is_east) | (touches & !passes)) << number;
+        }
+        while unclear != 0 {
+            let number = unclear.trailing_zeros() as usize;
+            unclear &= unclear - 1;
+            let (a, b) = (edges[number], edges[number + 1]);
+            if (a[1] <= y) == (b[1] <= y) {
+                if is_on_level(a, b, point) {
+                    return Side::Boundary;
+                }
+                continue;
+            }
+            let (south, north) = if a[1] < b[1] { (a, b) } else { (b, a) };
+            let turn = crate::geo::unwrap::orient(south, north, point);
+            if turn == 0.0 {
                 return Side::Boundary;
             }
-            continue;
+            is_odd ^= turn > 0.0;
         }
-        if a[0] < x && b[0] < x {
-            continue;
-        }
-        if a[0] > x && b[0] > x {
-            is_odd = !is_odd;
-            continue;
-        }
-        let (south, north) = if a[1] < b[1] { (a, b) } else { (b, a) };
-        let turn = crate::geo::unwrap::orient(south, north, point);
-        if turn == 0.0 {
-            return Side::Boundary;
-        }
-        is_odd ^= turn > 0.0;
     }
     if is_odd { Side::Inside } else { Side::Outside }
 }

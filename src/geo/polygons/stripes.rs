@@ -10,15 +10,78 @@ const EDGES_PER_RUN: usize = 6;
 /// On average at most so many stripes to an edge, so that time does.
 const STRIPES_PER_EDGE: usize = 4;
 
+/// Lines of vertices that are read ahead of each run.
+const LINES_AHEAD: usize = 4;
+/// Of so many runs at most, where there are more.
+const RUNS_AHEAD: usize = 8;
+/// Vertices to a cache line.
+const VERTICES_PER_LINE: usize = 4;
+
 /// The stripe of a latitude is found by a function that never falls as the latitude grows, so rounding loses no edge.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(super) struct Stripes {
     south: f64,
     count_per_degree: f64,
-    /// Where each stripe's runs begin; one more for the end.
-    starts: Box<[u32]>,
-    /// In ascending order of edges in each stripe.
+    stripes: Box<[Stripe]>,
+    /// Runs of the stripes that have no room for them.
     runs: Box<[Run]>,
+}
+
+/// The runs that meet a stripe, in ascending order. An outline mostly has two: up on one side, down on the other.
+#[derive(Debug, Clone, Copy)]
+struct Stripe {
+    starts: [u32; 2],
+    /// Nothing for a run that isn't there. Where the first says [`ELSEWHERE`], the starts are those of a range in the
+    /// list of runs.
+    edges: [u16; 2],
+}
+
+const ELSEWHERE: u16 = u16::MAX;
+
+/// Runs of a stripe.
+pub(super) struct Runs<'a> {
+    here: [Run; 2],
+    next: usize,
+    elsewhere: std::slice::Iter<'a, Run>,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    #[inline]
+    fn next(&mut self) -> Option<Run> {
+        while let Some(run) = self.here.get(self.next) {
+            self.next += 1;
+            if run.edges > 0 {
+                return Some(*run);
+            }
+        }
+        self.elsewhere.next().copied()
+    }
+}
+
+impl Stripe {
+    /// Puts the runs here, or else at the end of `elsewhere`.
+    fn new(runs: &[Run], elsewhere: &mut Vec<Run>) -> Self {
+        let fits = runs.len() <= 2 && runs.iter().all(|run| run.edges < u32::from(ELSEWHERE));
+        let mut stripe = Self {
+            starts: [0; 2],
+            edges: [0; 2],
+        };
+        if fits {
+            for (number, run) in runs.iter().enumerate() {
+                stripe.starts[number] = run.start;
+                stripe.edges[number] = run.edges as u16;
+            }
+        } else {
+            let from = elsewhere.len();
+            elsewhere.extend_from_slice(runs);
+            stripe.starts = [from as u32, elsewhere.len() as u32];
+            stripe.edges[0] = ELSEWHERE;
+        }
+        stripe
+    }
 }
 
 impl Stripes {
@@ -30,7 +93,7 @@ impl Stripes {
             let mut stripes = Self {
                 south,
                 count_per_degree: if per_degree.is_finite() { per_degree } else { 0.0 },
-                starts: vec![0; count + 1].into_boxed_slice(),
+                stripes: vec![Stripe::new(&[], &mut Vec::new()); count].into_boxed_slice(),
                 runs: Box::default(),
             };
             if stripes.fill(rings, edges) || count == 1 {
@@ -41,37 +104,76 @@ impl Stripes {
     }
 
     /// The runs that meet the parallel.
-    pub(super) fn at(&self, latitude: f64) -> impl Iterator<Item = Run> {
-        let stripe = self.stripe(latitude);
-        let (from, to) = (self.starts[stripe] as usize, self.starts[stripe + 1] as usize);
-        self.runs[from..to].iter().copied()
+    #[inline]
+    pub(super) fn at(&self, latitude: f64) -> Runs<'_> {
+        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        if edges[0] == ELSEWHERE {
+            return Runs {
+                here: [Run { start: 0, edges: 0 }; 2],
+                next: 2,
+                elsewhere: self.runs[starts[0] as usize..starts[1] as usize].iter(),
+            };
+        }
+        Runs {
+            here: [0, 1].map(|number| Run {
+                start: starts[number],
+                edges: u32::from(edges[number]),
+            }),
+            next: 0,
+            elsewhere: [].iter(),
+        }
     }
 
     /// Reads what leads to the stripes.
     #[inline]
     pub(super) fn touch(&self) -> usize {
-        self.starts.len() ^ self.south.to_bits() as usize
+        self.stripes.len() ^ self.south.to_bits() as usize
     }
 
-    /// Reads where the runs of the parallel begin.
+    /// Reads the stripe of the parallel.
     #[inline]
-    pub(super) fn touch_start(&self, latitude: f64) -> usize {
-        self.starts[self.stripe(latitude)] as usize
+    pub(super) fn touch_stripe(&self, latitude: f64) -> usize {
+        self.stripes[self.stripe(latitude)].starts[0] as usize
     }
 
-    /// Reads the first run of the parallel.
+    /// Reads where the runs of the parallel begin that its stripe has no room for.
     #[inline]
     pub(super) fn touch_runs(&self, latitude: f64) -> usize {
-        self.at(latitude).next().map_or(0, |run| run.start as usize)
+        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        if edges[0] == ELSEWHERE {
+            self.runs[starts[0] as usize].start as usize
+        } else {
+            0
+        }
+    }
+
+    /// Reads the vertices of the first runs of the parallel, or some others. There is no branch that waits for what is read.
+    #[inline]
+    pub(super) fn touch_vertices(&self, latitude: f64, vertices: &[Vertex]) -> usize {
+        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        let touch = |start: u32| {
+            let last = vertices.len().wrapping_sub(1);
+            let lines = (0..LINES_AHEAD).map(|line| (start as usize + line * VERTICES_PER_LINE).min(last));
+            lines.fold(0, |all, at| {
+                all ^ vertices.get(at).map_or(0, |vertex| vertex[0].to_bits())
+            })
+        };
+        let all = if edges[0] == ELSEWHERE {
+            let runs = &self.runs[starts[0] as usize..starts[1] as usize];
+            runs.iter().take(RUNS_AHEAD).fold(0, |all, run| all ^ touch(run.start))
+        } else {
+            touch(starts[0]) ^ touch(starts[1])
+        };
+        all as usize
     }
 
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.runs)
+        size_of_val(&*self.stripes) + size_of_val(&*self.runs)
     }
 
     fn stripe(&self, latitude: f64) -> usize {
-        let last = self.starts.len() - 2;
+        let last = self.stripes.len() - 1;
         (((latitude - self.south) * self.count_per_degree) as usize).min(last)
     }
 
@@ -82,7 +184,7 @@ impl Stripes {
 
     /// Enters all edges; gives up, unless there is but one stripe, when it would take too much.
     fn fill(&mut self, rings: &Rings, edges: usize) -> bool {
-        let count = self.starts.len() - 1;
+        let count = self.stripes.len();
         let mut entries = 0;
         let mut runs = 0;
         let mut last_edge = vec![u32::MAX; count];
@@ -106,27 +208,33 @@ impl Stripes {
             }
         }
         let mut total = 0;
-        for (start, size) in self.starts.iter_mut().zip(&sizes) {
-            *start = total;
+        let mut starts = vec![0; count + 1];
+        for (start, size) in starts.iter_mut().zip(&sizes) {
+            *start = total as usize;
             total += size;
         }
-        self.starts[count] = total;
-        self.runs = vec![Run { start: 0, edges: 0 }; total as usize].into_boxed_slice();
-        let mut next: Vec<u32> = self.starts[..count].to_vec();
+        starts[count] = total as usize;
+        let mut all = vec![Run { start: 0, edges: 0 }; total as usize];
+        let mut next = starts.clone();
         last_edge.fill(u32::MAX);
         for run in rings.runs() {
             for edge in run.start..run.start + run.edges {
                 let at = edge as usize;
                 for stripe in self.span(&rings.vertices()[at..at + 2]) {
                     if edge == run.start || last_edge[stripe].wrapping_add(1) != edge {
-                        self.runs[next[stripe] as usize].start = edge;
+                        all[next[stripe]].start = edge;
                         next[stripe] += 1;
                     }
-                    self.runs[next[stripe] as usize - 1].edges += 1;
+                    all[next[stripe] - 1].edges += 1;
                     last_edge[stripe] = edge;
                 }
             }
         }
+        let mut elsewhere = Vec::new();
+        for (stripe, range) in self.stripes.iter_mut().zip(starts.windows(2)) {
+            *stripe = Stripe::new(&all[range[0]..range[1]], &mut elsewhere);
+        }
+        self.runs = elsewhere.into();
         true
     }
 }

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
-use redis::cmd;
+use redis::{Cmd, cmd};
 use uuid::Uuid;
 
 use super::{
@@ -44,6 +44,9 @@ struct Sent<'a> {
     outcome: Option<Result<CommitOutcome, StoreError>>,
 }
 
+/// What became of each commit of a group, and when the partition's next push and its next wake-up are due.
+type CommitAnswer = (Vec<String>, String, String);
+
 pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::Damaged(error.to_string()))
 }
@@ -61,15 +64,27 @@ impl RedisStore {
         for (index, sent) in all.iter().enumerate().filter(|(_, sent)| sent.outcome.is_none()) {
             by_partition.entry(sent.partition).or_default().push(index);
         }
-        let answers = join_all(by_partition.into_iter().map(async |(partition, indexes)| {
-            let group: Vec<&Sent<'_>> = indexes.iter().map(|&index| &all[index]).collect();
-            let outcomes = self.commit_partition(partition, &group).await;
-            (indexes, outcomes)
-        }))
-        .await;
-        for (indexes, outcomes) in answers {
-            for (index, outcome) in indexes.into_iter().zip(outcomes) {
-                all[index].outcome = Some(outcome);
+        let groups: Vec<(usize, &[usize])> = by_partition
+            .iter()
+            .flat_map(|(partition, indexes)| {
+                indexes
+                    .chunks(SCRIPT_COMMITS_MAX)
+                    .map(move |indexes| (*partition, indexes))
+            })
+            .collect();
+        let answers = self.commit_groups(&all, &groups).await;
+        for ((_, indexes), answers) in groups.into_iter().zip(answers) {
+            match answers {
+                Ok(answers) => {
+                    for (index, answer) in indexes.iter().zip(answers) {
+                        all[*index].outcome = Some(read_outcome(&answer));
+                    }
+                }
+                Err(error) => {
+                    for index in indexes {
+                        all[*index].outcome = Some(Err(error.clone()));
+                    }
+                }
             }
         }
         join_all(all.iter().filter(|sent| !sent.devices.is_empty()).filter_map(|sent| {
@@ -105,19 +120,47 @@ impl RedisStore {
         sent
     }
 
-    /// An outcome for each: where one script fails, the others of the partition still say what became of theirs.
-    async fn commit_partition(&self, partition: usize, group: &[&Sent<'_>]) -> Vec<Result<CommitOutcome, StoreError>> {
-        let mut outcomes = Vec::with_capacity(group.len());
-        for group in group.chunks(SCRIPT_COMMITS_MAX) {
-            match self.commit_group(partition, group).await {
-                Ok(answers) => outcomes.extend(answers.iter().map(|answer| read_outcome(answer))),
-                Err(error) => outcomes.extend(group.iter().map(|_| Err(error.clone()))),
-            }
+    /// Runs the script for each group of commits of one partition. What each commit came to: where one script fails, the
+    /// others still say it.
+    async fn commit_groups(
+        &self,
+        all: &[Sent<'_>],
+        groups: &[(usize, &[usize])],
+    ) -> Vec<Result<Vec<String>, StoreError>> {
+        let (mut arguments, mut expected) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+        for (partition, indexes) in groups {
+            arguments.push(self.arguments(indexes.iter().map(|&index| &all[index])));
+            expected.push((self.outbox.expect(*partition), self.wakes.expect(*partition)));
         }
-        outcomes
+        let runs: Vec<(&str, &[Vec<u8>])> = groups
+            .iter()
+            .zip(&arguments)
+            .filter_map(|((partition, _), arguments)| {
+                let arguments = arguments.as_ref().ok()?;
+                Some((self.keys.partition(*partition), &arguments.0[..]))
+            })
+            .collect();
+        let mut answers = self.scripts.commit.run_all(&self.link, &runs).await.into_iter();
+        let answers: Vec<_> = arguments
+            .into_iter()
+            .map(|arguments| arguments.map(|arguments| (arguments, answers.next())))
+            .collect();
+        let ends = groups.iter().zip(answers).zip(expected);
+        join_all(ends.map(async |(((partition, indexes), sent), (pushes, wakes))| {
+            let (arguments, answer) = sent?;
+            let answer = answer.unwrap_or_else(|| Err(Failure::Unknown("it was not sent".to_owned())));
+            let (answers, push_due, wake_due) = self.until_answered(*partition, arguments, answer).await?;
+            self.outbox.learn(*partition, pushes, score(&push_due));
+            self.wakes.learn(*partition, wakes, score(&wake_due));
+            if answers.len() != indexes.len() {
+                return Err(StoreError::Damaged("a commit was answered strangely".to_owned()));
+            }
+            Ok(answers)
+        }))
+        .await
     }
 
-    async fn commit_group(&self, partition: usize, group: &[&Sent<'_>]) -> Result<Vec<String>, StoreError> {
+    fn arguments<'a>(&self, group: impl ExactSizeIterator<Item = &'a Sent<'a>>) -> Result<Arguments, StoreError> {
         let mut arguments = Arguments::default();
         arguments.flag(false).number(self.kept.as_millis()).number(group.len());
         for sent in group {
@@ -125,25 +168,26 @@ impl RedisStore {
             arguments.number(one.len());
             arguments.0.extend(one);
         }
+        Ok(arguments)
+    }
+
+    /// Sends commits again of which it is unknown whether they were done.
+    async fn until_answered(
+        &self,
+        partition: usize,
+        mut arguments: Arguments,
+        mut answer: Result<CommitAnswer, Failure>,
+    ) -> Result<CommitAnswer, StoreError> {
         let key = self.keys.partition(partition);
-        let (pushes, wakes) = (self.outbox.expect(partition), self.wakes.expect(partition));
-        let mut tries = 1;
-        let (answers, push_due, wake_due): (Vec<String>, String, String) = loop {
-            match self.scripts.commit.run(&self.link, key, &arguments.0).await {
-                Err(Failure::Unknown(_)) if tries < TRIES_MAX => {
-                    tries += 1;
-                    tokio::time::sleep(TRY_AGAIN).await;
-                    arguments.0[0] = b"1".to_vec();
-                }
-                answers => break answers?,
+        for _ in 1..TRIES_MAX {
+            if !matches!(answer, Err(Failure::Unknown(_))) {
+                break;
             }
-        };
-        self.outbox.learn(partition, pushes, score(&push_due));
-        self.wakes.learn(partition, wakes, score(&wake_due));
-        if answers.len() != group.len() {
-            return Err(StoreError::Damaged("a commit was answered strangely".to_owned()));
+            tokio::time::sleep(TRY_AGAIN).await;
+            arguments.0[0] = b"1".to_vec();
+            answer = self.scripts.commit.run(&self.link, key, &arguments.0).await;
         }
-        Ok(answers)
+        Ok(answer?)
     }
 
     pub(super) async fn load_records(
@@ -151,13 +195,14 @@ impl RedisStore {
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
     ) -> Vec<Result<Option<StoredRecord>, StoreError>> {
-        let records = join_all(subjects.iter().map(async |subject| {
+        let gets = subjects.iter().map(|subject| {
             let partition = self.keys.partition(self.keys.of_subject(workspace, subject));
             let mut get = cmd("GET");
             get.arg(format!("{partition}:s:{workspace}\0{}", subject.to_key()));
-            self.link.ask::<Option<Vec<u8>>>(&get).await
-        }))
-        .await;
+            get
+        });
+        let gets: Vec<Cmd> = gets.collect();
+        let records = self.link.ask_all::<Option<Vec<u8>>>(&gets).await;
         records
             .into_iter()
             .map(|record| record?.map_or(Ok(None), |bytes| decode(&bytes)))

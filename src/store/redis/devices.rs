@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::cmd;
+use redis::{Cmd, cmd};
 
 use super::{RedisStore, keys::join, link::Failure, scripts::Arguments};
 use crate::{
@@ -209,22 +209,41 @@ impl RedisStore {
         workspace: &WorkspaceId,
         devices: &[DeviceId],
     ) -> Vec<Result<Option<SubjectId>, StoreError>> {
-        let owners = join_all(devices.iter().map(|device| self.owner(workspace, device))).await;
-        owners.into_iter().map(|owner| Ok(owner?)).collect()
+        let reads: Vec<Cmd> = devices
+            .iter()
+            .map(|device| {
+                let partition = self.keys.partition(self.keys.of_device(workspace, device));
+                let mut read = cmd("HMGET");
+                read.arg(format!("{partition}:v:{}", join(workspace.as_str(), device.as_str())));
+                read.arg(&["o", "i", "q", "t"]);
+                read
+            })
+            .collect();
+        let rows = self.link.ask_all::<DeviceRow>(&reads).await;
+        let owners = rows.into_iter().zip(devices).zip(&reads);
+        let owners = owners.map(async |((row, device), read)| self.owner(workspace, device, read, row?).await);
+        join_all(owners).await.into_iter().map(|owner| Ok(owner?)).collect()
     }
 
-    async fn owner(&self, workspace: &WorkspaceId, device: &DeviceId) -> Result<Option<SubjectId>, Failure> {
-        let partition = self.keys.partition(self.keys.of_device(workspace, device));
-        let mut read = cmd("HMGET");
-        read.arg(format!("{partition}:v:{}", join(workspace.as_str(), device.as_str())));
-        read.arg(&["o", "i", "q", "t"]);
+    /// Whose the device is, by what was read of it, or will be when it is read again.
+    async fn owner(
+        &self,
+        workspace: &WorkspaceId,
+        device: &DeviceId,
+        read: &Cmd,
+        row: DeviceRow,
+    ) -> Result<Option<SubjectId>, Failure> {
         let mut not_yet: Option<Vec<u8>> = None;
+        let mut row = Some(row);
         for look in 0..LOOKS_MAX {
             if look > PAUSES {
                 // It changes hands faster than it can be looked at.
                 tokio::time::sleep(PAUSE).await;
             }
-            let (owner, id, record_at, wanted): DeviceRow = self.link.ask(&read).await?;
+            let (owner, id, record_at, wanted) = match row.take() {
+                Some(row) => row,
+                None => self.link.ask(read).await?,
+            };
             let (Some(id), Some(record_at)) = (id, record_at) else {
                 return read_owner(owner);
             };

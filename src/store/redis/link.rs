@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use redis::{
     Client, Cmd, ErrorKind, FromRedisValue, Pipeline, Script, ServerErrorKind, TlsCertificates, Value,
     aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig},
@@ -28,8 +29,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Times that a command follows a slot to another node.
 const REDIRECTS_MAX: u32 = 4;
 
+/// Commands that travel together at most.
+const PIPELINE_MAX: usize = 128;
+
 /// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Failure {
     /// Redis said no: nothing was done.
     #[error("{0}")]
@@ -161,7 +165,7 @@ impl Link {
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         self.note(answer.as_ref().ok());
-        answer.map_err(|_| Failure::Unknown(format!("Redis did not answer within {:?}", self.timeout)))
+        answer.map_err(|_| self.too_late())
     }
 
     /// Notes what came of a command; `None`: nothing in time.
@@ -174,6 +178,77 @@ impl Link {
             Some(Ok(_)) => true,
             Some(Err(error)) => matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
         });
+    }
+
+    /// Sends commands together and waits once; a single Redis gets them in one go.
+    async fn send_all(&self, commands: &[Cmd]) -> Vec<Result<redis::RedisResult<Value>, Failure>> {
+        let manager = match &self.connection {
+            Connection::Single(manager) if commands.len() > 1 => manager,
+            _ => return join_all(commands.iter().map(|command| self.send(command))).await,
+        };
+        let parts = commands.chunks(PIPELINE_MAX).map(async |commands| {
+            let mut pipeline = redis::pipe();
+            for command in commands {
+                pipeline.add_command(command.clone());
+            }
+            let mut manager = manager.clone();
+            let answers = manager.send_packed_commands(&pipeline, 0, commands.len());
+            let answers = match tokio::time::timeout(self.timeout, answers).await {
+                Ok(Ok(answers)) if answers.len() == commands.len() => Ok(answers),
+                Ok(Ok(answers)) => Err(Failure::Unknown(format!(
+                    "Redis gave {} answers to {} commands",
+                    answers.len(),
+                    commands.len()
+                ))),
+                Ok(Err(error)) => Err(failure(&error)),
+                Err(_) => Err(self.too_late()),
+            };
+            match answers {
+                Ok(answers) => answers.into_iter().map(|answer| Ok(answer.extract_error())).collect(),
+                Err(failure) => vec![Err(failure); commands.len()],
+            }
+        });
+        match self.check_open() {
+            Ok(()) => join_all(parts).await.into_iter().flatten().collect(),
+            Err(failure) => vec![Err(failure); commands.len()],
+        }
+    }
+
+    fn too_late(&self) -> Failure {
+        Failure::Unknown(format!("Redis did not answer within {:?}", self.timeout))
+    }
+
+    /// Sends commands together, each to the node of its first key. An answer for each.
+    pub(super) async fn ask_all<T: FromRedisValue>(&self, commands: &[Cmd]) -> Vec<Result<T, Failure>> {
+        let answers = self.send_all(commands).await.into_iter();
+        answers
+            .map(|answer| read(answer?.map_err(|error| failure(&error))?))
+            .collect()
+    }
+
+    /// Runs a script for several keys and arguments at once, each as [`Link::run`] does. An answer for each.
+    pub(super) async fn run_all<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        text: &str,
+        runs: &[(&str, &[Vec<u8>])],
+    ) -> Vec<Result<T, Failure>> {
+        let commands: Vec<Cmd> = runs
+            .iter()
+            .map(|(key, arguments)| {
+                let mut command = in_slot("EVALSHA", script.get_hash(), key);
+                command.arg(*arguments);
+                command
+            })
+            .collect();
+        let answers = self.send_all(&commands).await.into_iter().zip(runs);
+        join_all(answers.map(async |(answer, (key, arguments))| match answer? {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.run(script, text, key, arguments).await
+            }
+            answer => read(answer.map_err(|error| failure(&error))?),
+        }))
+        .await
     }
 
     /// Sends a command, to the node of its first key.
@@ -268,9 +343,7 @@ impl Link {
         };
         let answers = tokio::time::timeout(self.timeout, answers).await;
         self.note(answers.as_ref().ok());
-        let mut answers = answers
-            .map_err(|_| Failure::Unknown(format!("Redis did not answer within {:?}", self.timeout)))?
-            .map_err(|error| failure(&error))?;
+        let mut answers = answers.map_err(|_| self.too_late())?.map_err(|error| failure(&error))?;
         let reached = answers
             .pop()
             .ok_or_else(|| Failure::Unreadable("no answer to WAIT".to_owned()))?;

@@ -32,6 +32,15 @@ impl Lua {
     ) -> Result<T, Failure> {
         link.run(&self.script, self.text, key, arguments).await
     }
+
+    /// Runs it for several keys at once; an answer for each.
+    pub(super) async fn run_all<T: FromRedisValue>(
+        &self,
+        link: &Link,
+        runs: &[(&str, &[Vec<u8>])],
+    ) -> Vec<Result<T, Failure>> {
+        link.run_all(&self.script, self.text, runs).await
+    }
 }
 
 macro_rules! scripts {
