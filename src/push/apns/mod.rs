@@ -245,7 +245,7 @@ impl Desk {
             Ok(token) => token,
             Err(reason) => return self.misconfigured(reason),
         };
-        letter.authorize(&token);
+        letter.authorize(token.clone());
         match self.attempt(world, letter, push, deadline).await {
             Verdict::Done(outcome) => return outcome,
             Verdict::Misconfigured(reason) => return self.misconfigured(reason),
@@ -254,7 +254,7 @@ impl Desk {
         let Some(renewed) = tokens.renewed_after(&token, deadline).await else {
             return self.expired_while_young();
         };
-        letter.authorize(&renewed);
+        letter.authorize(renewed);
         match self.attempt(world, letter, push, deadline).await {
             Verdict::Done(outcome) => outcome,
             Verdict::Misconfigured(reason) => self.misconfigured(reason),
@@ -267,8 +267,8 @@ impl Desk {
             Environment::Production => &self.production,
             Environment::Sandbox => &self.sandbox,
         };
-        match pool.post(&letter.post, deadline).await {
-            Ok(reply) => verdict(&reply, push.delivery, letter.shortened, self.clock.now()),
+        match pool.post(|| letter.post(), deadline).await {
+            Ok(reply) => verdict(&reply, push.delivery, letter.shortened, &*self.clock),
             Err(SendError::NotSent { reason, retry_after }) => Verdict::Done(Outcome::TryLater { reason, retry_after }),
             Err(SendError::Ambiguous { reason }) => Verdict::Done(Outcome::Unknown { reason }),
         }

@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::domain::{delivery::Outcome, ids::DeliveryId, time::Timestamp};
+use crate::{
+    domain::{delivery::Outcome, ids::DeliveryId, time::Timestamp},
+    engine::ports::Clock,
+};
 
 use super::{super::pool::Reply, APNS_ID};
 
@@ -32,7 +35,7 @@ struct Answer {
 }
 
 /// New reasons appear, so what is not known goes by the class of its status.
-pub(super) fn verdict(reply: &Reply, delivery: DeliveryId, shortened: bool, now: Timestamp) -> Verdict {
+pub(super) fn verdict(reply: &Reply, delivery: DeliveryId, shortened: bool, clock: &dyn Clock) -> Verdict {
     if reply.status == 200 {
         let echoed = reply.headers.get(APNS_ID).and_then(|value| value.to_str().ok());
         return Verdict::Done(Outcome::Accepted {
@@ -41,6 +44,7 @@ pub(super) fn verdict(reply: &Reply, delivery: DeliveryId, shortened: bool, now:
             shortened,
         });
     }
+    let now = clock.now();
     let answer: Answer = serde_json::from_slice(&reply.body).unwrap_or_default();
     let reason = if answer.reason.is_empty() {
         format!("status {}", reply.status)
@@ -82,7 +86,14 @@ mod tests {
     use super::*;
     use crate::domain::time::DurationMs;
 
-    const NOW: Timestamp = Timestamp(1_795_336_200_000);
+    struct Standing;
+
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            Timestamp(1_795_336_200_000)
+        }
+    }
+
     const ID: DeliveryId = DeliveryId(Uuid::from_u128(0x1234));
 
     fn reply(status: u16, body: &str) -> Reply {
@@ -146,7 +157,12 @@ mod tests {
             (503, "Shutdown", "later"),
             (301, "", "misconfigured"),
         ] {
-            let verdict = verdict(&reply(status, &format!(r#"{{"reason":"{reason}"}}"#)), ID, false, NOW);
+            let verdict = verdict(
+                &reply(status, &format!(r#"{{"reason":"{reason}"}}"#)),
+                ID,
+                false,
+                &Standing,
+            );
             assert_eq!(kind(&verdict), expected, "{status} {reason}");
         }
     }
@@ -155,7 +171,7 @@ mod tests {
     fn a_dead_token_comes_with_its_instant() {
         let gone = reply(410, r#"{"reason":"Unregistered","timestamp":1795336200123}"#);
         assert_eq!(
-            verdict(&gone, ID, false, NOW),
+            verdict(&gone, ID, false, &Standing),
             Verdict::Done(Outcome::DeadToken {
                 reason: "Unregistered".to_owned(),
                 since: Some(Timestamp(1_795_336_200_123)),
@@ -168,7 +184,7 @@ mod tests {
         let mut busy = reply(503, r#"{"reason":"Shutdown"}"#);
         busy.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("17"));
         assert_eq!(
-            verdict(&busy, ID, false, NOW),
+            verdict(&busy, ID, false, &Standing),
             Verdict::Done(Outcome::TryLater {
                 reason: "Shutdown".to_owned(),
                 retry_after: Some(DurationMs::from_secs(17)),
@@ -179,7 +195,7 @@ mod tests {
     #[test]
     fn the_accepted_id_is_the_echoed_one_or_ours() {
         let mut accepted = reply(200, "");
-        let id_of = |reply: &Reply| match verdict(reply, ID, true, NOW) {
+        let id_of = |reply: &Reply| match verdict(reply, ID, true, &Standing) {
             Verdict::Done(Outcome::Accepted {
                 provider_id,
                 environment: None,
@@ -196,14 +212,14 @@ mod tests {
     fn a_refusal_whose_reason_was_lost_is_tried_again() {
         let mut cut = reply(400, r#"{"rea"#);
         cut.complete = false;
-        assert_eq!(kind(&verdict(&cut, ID, false, NOW)), "later");
+        assert_eq!(kind(&verdict(&cut, ID, false, &Standing)), "later");
     }
 
     #[test]
     fn a_body_that_is_no_json_goes_by_status() {
-        assert_eq!(kind(&verdict(&reply(502, "<html>"), ID, false, NOW)), "later");
+        assert_eq!(kind(&verdict(&reply(502, "<html>"), ID, false, &Standing)), "later");
         assert_eq!(
-            verdict(&reply(418, "tea"), ID, false, NOW),
+            verdict(&reply(418, "tea"), ID, false, &Standing),
             Verdict::Done(Outcome::Never {
                 reason: "status 418".to_owned()
             })

@@ -1,5 +1,6 @@
 //! Path and headers of a push.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, uri::PathAndQuery};
 
 use crate::domain::{
@@ -22,7 +23,14 @@ const APNS_COLLAPSE_ID: HeaderName = HeaderName::from_static("apns-collapse-id")
 
 /// A push as Apple takes it, but for the provider token.
 pub(super) struct Letter {
-    pub(super) post: Post,
+    path: PathAndQuery,
+    id: HeaderValue,
+    expiration: HeaderValue,
+    topic: HeaderValue,
+    push_type: &'static str,
+    priority: &'static str,
+    authorization: Option<HeaderValue>,
+    body: Bytes,
     /// Whether the text was cut to fit.
     pub(super) shortened: bool,
 }
@@ -41,37 +49,49 @@ impl Letter {
         let path = PathAndQuery::try_from(format!("/3/device/{token}")).map_err(|_| never("BadPath"))?;
         let app = Some(push.target.app.as_str()).filter(|app| app.is_ascii());
         let topic = app.and_then(|app| HeaderValue::from_str(app).ok());
-        let topic = topic.ok_or_else(|| never("BadTopic"))?;
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
         let id = unindexed(push.delivery.0.as_hyphenated().encode_lower(&mut id))?;
         let seconds = push.expires_at.0.div_euclid(1000).max(0);
-        let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(APNS_ID, id.clone());
-        headers.insert(APNS_COLLAPSE_ID, id);
-        headers.insert(APNS_EXPIRATION, unindexed(&seconds.to_string())?);
-        headers.insert(
-            APNS_PUSH_TYPE,
-            HeaderValue::from_static(if push.options.background { "background" } else { "alert" }),
-        );
-        headers.insert(
-            APNS_PRIORITY,
-            HeaderValue::from_static(match push.options.priority() {
+        let Rendered { body, shortened } = render(push)?;
+        Ok(Self {
+            path,
+            id,
+            expiration: unindexed(&seconds.to_string())?,
+            topic: topic.ok_or_else(|| never("BadTopic"))?,
+            push_type: if push.options.background { "background" } else { "alert" },
+            priority: match push.options.priority() {
                 PushPriority::High => "10",
                 PushPriority::Normal => "5",
                 PushPriority::Low => "1",
-            }),
-        );
-        headers.insert(APNS_TOPIC, topic);
-        let Rendered { body, shortened } = render(push)?;
-        Ok(Self {
-            post: Post { path, headers, body },
+            },
+            authorization: None,
+            body,
             shortened,
         })
     }
 
     /// Shows a provider token.
-    pub(super) fn authorize(&mut self, token: &HeaderValue) {
-        self.post.headers.insert(header::AUTHORIZATION, token.clone());
+    pub(super) fn authorize(&mut self, token: HeaderValue) {
+        self.authorization = Some(token);
+    }
+
+    /// The request.
+    pub(super) fn post(&self) -> Post {
+        let mut headers = HeaderMap::with_capacity(8);
+        if let Some(token) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, token.clone());
+        }
+        headers.insert(APNS_ID, self.id.clone());
+        headers.insert(APNS_COLLAPSE_ID, self.id.clone());
+        headers.insert(APNS_EXPIRATION, self.expiration.clone());
+        headers.insert(APNS_PUSH_TYPE, HeaderValue::from_static(self.push_type));
+        headers.insert(APNS_PRIORITY, HeaderValue::from_static(self.priority));
+        headers.insert(APNS_TOPIC, self.topic.clone());
+        Post {
+            path: self.path.clone(),
+            headers,
+            body: self.body.clone(),
+        }
     }
 }
 

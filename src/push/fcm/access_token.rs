@@ -188,7 +188,7 @@ impl PoolSource {
             headers,
             body: Bytes::from(format!("grant_type={GRANT_TYPE}&assertion={assertion}")),
         };
-        let reply = match self.pool.post(&post, Instant::now() + FETCH_TIMEOUT).await {
+        let reply = match self.pool.post(|| post.clone(), Instant::now() + FETCH_TIMEOUT).await {
             Ok(reply) => reply,
             Err(SendError::NotSent { reason, .. } | SendError::Ambiguous { reason }) => {
                 return Err(OauthError::Unreachable(format!(

@@ -173,15 +173,17 @@ impl Desk {
     }
 
     async fn attempt(&self, token: &HeaderValue, rendered: &Rendered, deadline: Instant) -> Verdict {
-        let mut headers = HeaderMap::with_capacity(2);
-        headers.insert(header::AUTHORIZATION, token.clone());
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let post = Post {
-            path: self.path.clone(),
-            headers,
-            body: Bytes::clone(&rendered.body),
+        let post = || {
+            let mut headers = HeaderMap::with_capacity(2);
+            headers.insert(header::AUTHORIZATION, token.clone());
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            Post {
+                path: self.path.clone(),
+                headers,
+                body: Bytes::clone(&rendered.body),
+            }
         };
-        match self.pool.post(&post, deadline).await {
+        match self.pool.post(post, deadline).await {
             Ok(reply) => verdict(&reply, rendered.shortened, self.clock.now()),
             Err(SendError::NotSent { reason, retry_after }) => Verdict::Done(Outcome::TryLater { reason, retry_after }),
             Err(SendError::Ambiguous { reason }) => Verdict::Done(Outcome::Unknown { reason }),

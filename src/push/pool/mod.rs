@@ -184,15 +184,15 @@ impl Pool {
         })
     }
 
-    /// Sends one request. Ends by `deadline`.
-    pub(crate) async fn post(&self, post: &Post, deadline: Instant) -> Result<Reply, SendError> {
+    /// Sends the request that `post` makes; each time that it has to be sent anew, it is made anew. Ends by `deadline`.
+    pub(crate) async fn post(&self, post: impl Fn() -> Post, deadline: Instant) -> Result<Reply, SendError> {
         let mut refused_by = None;
         let mut attempts_left = ATTEMPTS_MAX;
         loop {
             let slot = self.shared.acquire(refused_by, deadline).await?;
             let connection_id = slot.connection().id;
             attempts_left -= 1;
-            match exchange(slot, self.shared.dialer.base(), post, deadline).await {
+            match exchange(slot, self.shared.dialer.base(), post(), deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Ambiguous(reason)) => return Err(SendError::Ambiguous { reason }),
                 Err(Failure::ProvenNotProcessed(reason)) if attempts_left == 0 => {
@@ -228,14 +228,15 @@ impl Failure {
     }
 }
 
-async fn exchange(slot: Slot, base: &Uri, post: &Post, deadline: Instant) -> Result<Reply, Failure> {
-    let request = request_head(base, post).map_err(|error| Failure::ProvenNotProcessed(error.to_string()))?;
+async fn exchange(slot: Slot, base: &Uri, post: Post, deadline: Instant) -> Result<Reply, Failure> {
+    let Post { path, headers, body } = post;
+    let request = request_head(base, path, headers).map_err(|error| Failure::ProvenNotProcessed(error.to_string()))?;
     let mut sender = slot.connection().sender.clone();
     let (response, mut stream) = sender
-        .send_request(request, post.body.is_empty())
+        .send_request(request, body.is_empty())
         .map_err(|error| Failure::ProvenNotProcessed(error.to_string()))?;
     drop(sender);
-    if !post.body.is_empty() && stream.send_data(post.body.clone(), true).is_err() {
+    if !body.is_empty() && stream.send_data(body, true).is_err() {
         // The stream has just been reset or refused; `response` below knows why.
         tracing::trace!("stream ended before its body");
     }
@@ -286,14 +287,14 @@ async fn collect(mut body: RecvStream, collected: &mut BytesMut) -> bool {
     true
 }
 
-fn request_head(base: &Uri, post: &Post) -> Result<Request<()>, http::Error> {
+fn request_head(base: &Uri, path: PathAndQuery, headers: HeaderMap) -> Result<Request<()>, http::Error> {
     let mut parts = base.clone().into_parts();
-    parts.path_and_query = Some(post.path.clone());
+    parts.path_and_query = Some(path);
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_parts(parts)?;
     *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = post.headers.clone();
+    *request.headers_mut() = headers;
     Ok(request)
 }
 

@@ -207,9 +207,9 @@ async fn a_silent_peer_is_given_up_at_the_deadline() {
     })
     .await;
     let pool = peer.pool(PoolOptions::default());
-    let result = pool.post(&post(), Instant::now() + Duration::from_millis(200)).await;
+    let result = pool.post(post, Instant::now() + Duration::from_millis(200)).await;
     assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
-    let late = pool.post(&post(), Instant::now()).await;
+    let late = pool.post(post, Instant::now()).await;
     assert!(matches!(late, Err(SendError::NotSent { .. })), "{late:?}");
 }
 
@@ -227,8 +227,7 @@ async fn who_waits_for_a_stream_until_the_deadline_was_not_sent() {
         ..PoolOptions::default()
     });
     let soon = Instant::now() + Duration::from_millis(300);
-    let one = post();
-    let (first, second) = tokio::join!(pool.post(&one, soon), pool.post(&one, soon));
+    let (first, second) = tokio::join!(pool.post(post, soon), pool.post(post, soon));
     assert!(matches!(first, Err(SendError::Ambiguous { .. })), "{first:?}");
     assert!(matches!(second, Err(SendError::NotSent { .. })), "{second:?}");
 }

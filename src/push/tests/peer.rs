@@ -101,7 +101,7 @@ pub(super) fn post() -> Post {
 }
 
 pub(super) async fn sent(pool: &Pool) -> Result<Reply, SendError> {
-    pool.post(&post(), deadline()).await
+    pool.post(post, deadline()).await
 }
 
 pub(super) fn ok(mut respond: SendResponse<Bytes>) {
