@@ -1,5 +1,7 @@
 //! Settings: typed sections over the commented defaults in `config/default.toml`. A key that nobody knows fails the start.
 
+mod sending;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -19,6 +21,8 @@ use crate::{
     http::HttpLimits,
     push::{ApnsConfig, FcmConfig},
 };
+
+pub use sending::{PaceSection, WebhooksSection};
 
 /// The defaults, with what each setting means.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -44,8 +48,12 @@ pub struct Config {
     pub stream: StreamSection,
     /// From the outbox to the providers.
     pub dispatch: DispatchSection,
+    /// How fast pushes leave.
+    pub pace: PaceSection,
     /// The providers.
     pub push: PushSection,
+    /// Calls to the owner's systems.
+    pub webhooks: WebhooksSection,
     /// The log.
     pub log: LogSection,
     /// Going down.
@@ -279,6 +287,7 @@ impl Config {
         if self.dispatch.in_flight_max == 0 || self.dispatch.lease_rows_max == 0 {
             return wrong("dispatch.in_flight_max and lease_rows_max", "must be at least 1");
         }
+        self.webhooks.check()?;
         if self.timers.batch_max == 0 || self.timers.lease.0 == 0 || self.timers.sweep.0 == 0 {
             return wrong("timers.batch_max, lease and sweep", "must be more than nothing");
         }
@@ -333,6 +342,7 @@ impl Config {
             send_timeout: self.dispatch.send_timeout.to_std(),
             lease: self.dispatch.lease,
             sweep: self.dispatch.sweep.to_std(),
+            pace: self.pace.limits(),
         }
     }
 

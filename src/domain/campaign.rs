@@ -9,6 +9,7 @@ use super::{
     ids::{BrandId, CampaignId, ExternalId, SetName, Tag, Topic},
     json_reader::{Node, Refusal},
     message::Messages,
+    pace::Speed,
     time::DurationMs,
 };
 
@@ -46,6 +47,8 @@ pub struct Campaign {
     pub caps: Vec<Cap>,
     /// Least time between two of its pushes to one customer.
     pub cooldown: Option<DurationMs>,
+    /// At most so fast; `None`: as fast as the providers take it.
+    pub speed: Option<Speed>,
     /// How long a push is worth sending after the decision.
     pub valid_for: DurationMs,
     /// Send only while the customer is still there.
@@ -308,6 +311,7 @@ impl Campaign {
             "audience",
             "caps",
             "cooldown",
+            "speed",
             "validFor",
             "stillThere",
             "offers",
@@ -347,6 +351,7 @@ impl Campaign {
                 caps.items(CAPS_MAX)?.iter().map(Cap::read).collect()
             })?,
             cooldown: node.field("cooldown")?.map(|window| read_window(&window)).transpose()?,
+            speed: node.field("speed")?.map(|speed| Speed::read(&speed)).transpose()?,
             valid_for: node
                 .field("validFor")?
                 .map_or(Ok(VALID_FOR_DEFAULT), |length| read_window(&length))?,

@@ -1,9 +1,12 @@
 //! One decision to push one customer, from decided to ended.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    campaign::Class,
     ids::{AppId, BrandId, CampaignId, DeliveryId, DeviceId, EventId, GeofenceId, PushToken, SubjectId, WorkspaceId},
     time::{DurationMs, Timestamp},
 };
@@ -73,10 +76,16 @@ pub struct Delivery {
     pub subject: SubjectId,
     /// The device that the push is for.
     pub device: DeviceId,
+    /// Its provider at the decision.
+    pub platform: Platform,
+    /// Its app at the decision.
+    pub app: AppId,
     /// The campaign.
     pub campaign: CampaignId,
     /// Its version at the decision.
     pub campaign_version: u32,
+    /// Advertising or service.
+    pub class: Class,
     /// The merchant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brand: Option<BrandId>,
@@ -128,6 +137,29 @@ pub struct Push {
     pub data: Vec<(String, String)>,
     /// The provider must not show it after this.
     pub expires_at: Timestamp,
+}
+
+/// One of our ways in at a provider, such as `apns:TEAM567890/KEY4567890` or `fcm:my-project`: what is paused when its key
+/// is wrong, and what has connections and quotas of its own. No secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Credential(Arc<str>);
+
+impl Credential {
+    /// Names one.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(Arc::from(name.as_ref()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// What one request came to. Says whether the push can have reached the provider: only [`Outcome::Unknown`] leaves that

@@ -12,7 +12,7 @@ use crate::{
         ids::{CauseId, IdError},
         time::DurationMs,
     },
-    engine::Engine,
+    engine::{Engine, ports::WebhookSender},
 };
 
 pub mod auth;
@@ -34,6 +34,7 @@ pub mod problem;
 mod stream;
 pub mod uploads;
 mod users;
+mod webhooks;
 mod who_is_here;
 
 use auth::Authority;
@@ -93,6 +94,8 @@ pub struct App {
     pub uploads: uploads::Uploads,
     /// Starting, running or stopping.
     pub lifecycle: Arc<Lifecycle>,
+    /// Calls the owner's systems.
+    pub webhooks: Arc<dyn WebhookSender>,
     /// Whether pushes can be sent, by provider: name and what is missing.
     pub providers: Vec<(&'static str, Option<String>)>,
 }
@@ -113,6 +116,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     dead_letters::routes(config);
     deliveries::routes(config);
     keys::routes(config);
+    webhooks::routes(config);
     ops::routes(config);
     config.default_service(web::to(not_found));
 }

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::{
-    domain::delivery::{Outcome, Platform, Push},
+    domain::{
+        delivery::{Credential, Outcome, Platform, Push, PushTarget},
+        ids::WorkspaceId,
+    },
     engine::ports::{Clock, PushSender},
 };
 
@@ -44,6 +47,13 @@ impl PushSender for Providers {
                 Some(fcm) => fcm.send(push, deadline).await,
                 None => not_set_up("FCM is not set up: fill the section [push.fcm]"),
             },
+        }
+    }
+
+    fn credential(&self, _: &WorkspaceId, target: &PushTarget) -> Credential {
+        match target.platform {
+            Platform::Ios => Credential::new("apns"),
+            Platform::Android => Credential::new("fcm"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     domain::time::Timestamp,
-    engine::ports::{ControlStore, HotStore, Store, StoreError},
+    engine::ports::{ControlStore, HotStore, Store, StoreError, WebhookStore},
 };
 
 pub mod redis;
@@ -30,22 +30,27 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-fn both<S: HotStore + ControlStore + 'static>(store: S) -> Store {
+fn sides<S: HotStore + ControlStore + WebhookStore + 'static>(store: S) -> Store {
     let store = Arc::new(store);
     let control: Arc<dyn ControlStore> = Arc::<S>::clone(&store);
-    Store { hot: store, control }
+    let webhooks: Arc<dyn WebhookStore> = Arc::<S>::clone(&store);
+    Store {
+        hot: store,
+        control,
+        webhooks,
+    }
 }
 
 /// Opens the store that `url` names: `sqlite:DIRECTORY`, or `redis://` (`rediss://` with TLS) for one Redis or Valkey, or
 /// `redis+cluster://` (`rediss+cluster://`) for a cluster, of which some nodes are named.
 pub async fn open(url: &str) -> Result<Store, OpenError> {
     if redis::RedisStore::knows(url) {
-        return Ok(both(redis::RedisStore::open(url).await?));
+        return Ok(sides(redis::RedisStore::open(url).await?));
     }
     let Some(directory) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
         return Err(OpenError::UnknownUrl(without_password(url)));
     };
-    Ok(both(sqlite::SqliteStore::open(&PathBuf::from(directory))?))
+    Ok(sides(sqlite::SqliteStore::open(&PathBuf::from(directory))?))
 }
 
 /// Copies an embedded store, which a server may be using, into a folder from which another can be started. What had not

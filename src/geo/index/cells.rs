@@ -394,15 +394,11 @@ impl Cells {
         let mut items = Vec::new();
         for top in 0..6 << (2 * top_cuts) {
             items.clear();
-            items.extend(
-                sorted[starts[top]..starts[top + 1]]
-                    .iter()
-                    .map(|number| Item {
-                        leaf: patched[*number as usize].leaf,
-                        patch: patched[*number as usize].patch,
-                        outline: &outlines[*number as usize],
-                    }),
-            );
+            items.extend(sorted[starts[top]..starts[top + 1]].iter().map(|number| Item {
+                leaf: patched[*number as usize].leaf,
+                patch: patched[*number as usize].patch,
+                outline: &outlines[*number as usize],
+            }));
             let place = top as u32 & ((1 << (2 * top_cuts)) - 1);
             let shift = FACE_BITS - top_cuts;
             let (row, column) = (place >> top_cuts, place & ((1 << top_cuts) - 1));

@@ -113,7 +113,10 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     index.cells = Cells::build(&patches, index.leaves.len());
     drop(patches);
     if !index.polygons.is_empty() {
-        let polygons = index.first_polygons.iter().map(|first| &index.polygons[*first as usize..]);
+        let polygons = index
+            .first_polygons
+            .iter()
+            .map(|first| &index.polygons[*first as usize..]);
         let cores = index.leaves.iter().zip(polygons).map(|(leaf, polygons)| {
             let inscribed = polygons.iter().map(|polygons| polygons.inscribed_m());
             leaf.cores(inscribed)

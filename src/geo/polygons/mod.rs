@@ -180,7 +180,11 @@ impl Polygons {
         let lookup = self.lookup.as_deref().map_or(0, |lookup| {
             size_of::<Lookup>() + lookup.boxes.memory_bytes() + lookup.seam.memory_bytes()
         });
-        size_of::<Self>() + self.stripes.memory_bytes() + self.rings.memory_bytes() + self.raster.memory_bytes() + lookup
+        size_of::<Self>()
+            + self.stripes.memory_bytes()
+            + self.rings.memory_bytes()
+            + self.raster.memory_bytes()
+            + lookup
     }
 
     /// Whether the point is in one of the polygons or on a boundary (of a hole, too).

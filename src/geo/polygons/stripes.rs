@@ -154,13 +154,13 @@ impl Stripes {
         let touch = |start: u32| {
             let last = vertices.len().wrapping_sub(1);
             let lines = (0..LINES_AHEAD).map(|line| (start as usize + line * VERTICES_PER_LINE).min(last));
-            lines.fold(0, |all, at| all ^ vertices.get(at).map_or(0, |vertex| vertex[0].to_bits()))
+            lines.fold(0, |all, at| {
+                all ^ vertices.get(at).map_or(0, |vertex| vertex[0].to_bits())
+            })
         };
         let all = if edges[0] == ELSEWHERE {
             let runs = &self.runs[starts[0] as usize..starts[1] as usize];
-            runs.iter()
-                .take(RUNS_AHEAD)
-                .fold(0, |all, run| all ^ touch(run.start))
+            runs.iter().take(RUNS_AHEAD).fold(0, |all, run| all ^ touch(run.start))
         } else {
             touch(starts[0]) ^ touch(starts[1])
         };

@@ -33,10 +33,12 @@ mod keys;
 mod link;
 mod merge;
 mod outbox;
+mod pace;
 mod present;
 mod replicas;
 mod scripts;
 mod url;
+mod webhooks;
 
 use agenda::Agenda;
 use keys::Keys;
