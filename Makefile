@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and `check` keeps its order under `make -j`, too.
 .NOTPARALLEL:
-.PHONY: help run build test check fmt clippy docs deny bench bench-index prove-crash prove-geometry audit tools
+.PHONY: help run build test check fmt clippy docs deny bench bench-index prove-crash prove-geometry prove-dispatch audit tools
 
 BECKON := ./target/release/beckon
 
@@ -74,6 +74,10 @@ bench-index: ## Measure the geofence index against rstar and geo (ROWS=100k-mix,
 prove-crash: ## Kill a server again and again and count what was lost (BECKON_PROVE_ROUNDS=100)
 	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
 		$(CARGO) test --release --locked --test it crash -- --nocapture
+
+prove-dispatch: ## Break the way to the providers and kill servers while many pushes leave (BECKON_PROVE_PUSHES=1000000)
+	BECKON_PROVE_PUSHES=$${BECKON_PROVE_PUSHES:-1000000} \
+		$(CARGO) test --release --locked --test it chaos -- --nocapture --test-threads 1
 
 prove-geometry: ## Hold the index against independent oracles at nasty places (BECKON_PROVE_QUERIES=100000)
 	BECKON_PROVE_QUERIES=$${BECKON_PROVE_QUERIES:-100000} \

@@ -104,25 +104,44 @@ impl Stage {
         (server, api)
     }
 
-    /// What the gateway took: delivery and whether it replaced an earlier one on the phone.
-    pub(crate) fn accepted(&self) -> Vec<(String, bool)> {
-        let log = Api {
+    /// Where providers' clients connect to.
+    pub(crate) fn gateway_url(&self) -> String {
+        self.gateway.word_after("pushes on ")
+    }
+
+    /// Where the gateway's log is.
+    pub(crate) fn log_api(&self) -> Api {
+        Api {
             base: self.gateway.word_after("curl '").trim_end_matches("/log").to_owned(),
             key: String::new(),
-        };
+        }
+    }
+
+    /// Every request that the gateway still remembers.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let log = self.log_api();
         let (mut entries, mut after) = (Vec::new(), 0);
         loop {
             let page = log.get(&format!("/log?after={after}&limit=1000"));
             let items = page["items"].as_array().expect("items");
             let Some(last) = items.last() else { return entries };
             after = last["seq"].as_u64().expect("a number");
-            entries.extend(items.iter().filter(|entry| entry["status"] == 200).map(|entry| {
+            entries.extend(items.iter().cloned());
+        }
+    }
+
+    /// What the gateway took: delivery and whether it replaced an earlier one on the phone.
+    pub(crate) fn accepted(&self) -> Vec<(String, bool)> {
+        let entries = self.log();
+        let accepted = entries.iter().filter(|entry| entry["status"] == 200);
+        accepted
+            .map(|entry| {
                 (
                     entry["data"]["deliveryId"].as_str().expect("an id").to_owned(),
                     !entry["replaces"].is_null(),
                 )
-            }));
-        }
+            })
+            .collect()
     }
 
     /// Checks the gateway's log against the server's deliveries: each accepted delivery arrived; one that arrived more

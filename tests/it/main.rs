@@ -8,9 +8,11 @@
 
 mod api;
 mod bad_input;
+mod chaos;
 mod crash;
 mod demo;
 mod dispatch;
+mod feedback;
 mod follow;
 mod geofence_sets;
 mod geofences;
@@ -20,6 +22,7 @@ mod mall;
 mod moves;
 mod nodes;
 mod owntracks;
+mod pace;
 mod porto;
 mod presence;
 mod readme;
