@@ -14,12 +14,13 @@ use crate::{
     engine::{
         Engine,
         dispatch::Dispatcher,
-        ports::{Clock, Role, StoreError},
+        ports::{Clock, Role, StoreError, WebhookSender},
     },
     http::{self, App, Lifecycle, auth::Authority, uploads::Uploads},
     metrics::Metrics,
     push::{Providers, SetupError},
     store::{self, OpenError},
+    webhook::Caller,
 };
 
 /// The workspace of a fresh installation.
@@ -54,6 +55,9 @@ pub enum StartError {
     /// The providers' clients.
     #[error("push: {0}")]
     Push(#[from] SetupError),
+    /// The calls of webhooks.
+    #[error("webhooks: {0}")]
+    Webhooks(String),
     /// The address.
     #[error("can't listen on {0}: {1}; choose another one with --listen")]
     Listen(SocketAddr, std::io::Error),
@@ -109,6 +113,8 @@ impl Server {
             );
         }
 
+        let caller = Caller::new(&config.webhooks.caller()?).map_err(StartError::Webhooks)?;
+        let webhooks: Arc<dyn WebhookSender> = Arc::new(caller);
         let store = store::open(&config.store.url).await?;
         let providers = Arc::new(Providers::new(apns.as_ref(), fcm.as_ref(), &clock, &store.tokens)?);
         // Before anything is read, so that what others change from now on is not missed.
@@ -135,6 +141,7 @@ impl Server {
             limits: config.http_limits(),
             uploads: Uploads::new(upload_dir, config.geofences.uploads_max),
             lifecycle: Arc::clone(&lifecycle),
+            webhooks: Arc::clone(&webhooks),
             providers: provider_states,
         });
         let (address, http) = listen(config, app.clone())?;
@@ -151,6 +158,7 @@ impl Server {
             tokio::spawn(dispatcher.run(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).tell_events(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).feed_streams(stopping.clone())),
+            tokio::spawn(Arc::clone(&engine).tell_webhooks(webhooks, config.webhooks.limits(), stopping.clone())),
             tokio::spawn(Arc::clone(&engine).follow_changes(
                 changes.upto,
                 async move || app.authority.reload().await,

@@ -19,8 +19,10 @@ use crate::{
 };
 
 mod push;
+mod sending;
 
 pub use push::{ApnsSection, ApnsTeamSection, FcmProjectSection, FcmSection, PushSection};
+pub use sending::{PaceSection, WebhooksSection};
 
 /// The defaults, with what each setting means.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -46,8 +48,12 @@ pub struct Config {
     pub stream: StreamSection,
     /// From the outbox to the providers.
     pub dispatch: DispatchSection,
+    /// How fast pushes leave.
+    pub pace: PaceSection,
     /// The providers.
     pub push: PushSection,
+    /// Calls to the owner's systems.
+    pub webhooks: WebhooksSection,
     /// The log.
     pub log: LogSection,
     /// Going down.
@@ -241,6 +247,7 @@ impl Config {
         if self.dispatch.in_flight_max == 0 || self.dispatch.lease_rows_max == 0 {
             return wrong("dispatch.in_flight_max and lease_rows_max", "must be at least 1");
         }
+        self.webhooks.check()?;
         if self.timers.batch_max == 0 || self.timers.lease.0 == 0 || self.timers.sweep.0 == 0 {
             return wrong("timers.batch_max, lease and sweep", "must be more than nothing");
         }
@@ -296,6 +303,7 @@ impl Config {
             send_timeout: self.dispatch.send_timeout.to_std(),
             lease: self.dispatch.lease,
             sweep: self.dispatch.sweep.to_std(),
+            pace: self.pace.limits(),
         }
     }
 

@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod push;
 pub mod store;
 pub mod telemetry;
+pub mod webhook;

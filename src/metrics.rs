@@ -14,7 +14,7 @@ use prometheus_client::{
 use crate::domain::{
     decide::Status,
     delivery::{DeliveryState, Outcome, Platform},
-    event::EventType,
+    event::{EventType, ReactionKind},
 };
 
 macro_rules! label {
@@ -56,6 +56,14 @@ label! {
     ProviderLabel { Apns = "apns", Fcm = "fcm" }
 }
 label! {
+    /// What became of a push on the phone.
+    ReactionLabel { Delivered = "delivered", Opened = "opened", Dismissed = "dismissed", Action = "action" }
+}
+label! {
+    /// Whether a call was taken.
+    CallLabel { Taken = "taken", Failed = "failed" }
+}
+label! {
     /// How a delivery ended.
     EndLabel {
         Accepted = "accepted", DeadToken = "dead_token", Failed = "failed", Suppressed = "suppressed", Unknown = "unknown",
@@ -85,6 +93,17 @@ struct EndLabels {
     state: EndLabel,
 }
 
+/// Labels of `beckon_reactions_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReactionLabels {
+    kind: ReactionLabel,
+}
+/// Labels of `beckon_webhook_calls_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    outcome: CallLabel,
+}
+
 /// All metrics of one server.
 pub struct Metrics {
     registry: Registry,
@@ -92,8 +111,12 @@ pub struct Metrics {
     events: Family<EventLabels, Counter>,
     pushes: Family<PushLabels, Counter>,
     ended: Family<EndLabels, Counter>,
+    reactions: Family<ReactionLabels, Counter>,
+    webhook_calls: Family<CallLabels, Counter>,
     decided: Counter,
     conflicts: Counter,
+    deferred: Counter,
+    paused: Gauge<i64, AtomicI64>,
     outbox: Gauge<i64, AtomicI64>,
     geofences: Gauge<i64, AtomicI64>,
     streams: Gauge<i64, AtomicI64>,
@@ -114,8 +137,12 @@ impl Default for Metrics {
             events: Family::default(),
             pushes: Family::default(),
             ended: Family::default(),
+            reactions: Family::default(),
+            webhook_calls: Family::default(),
             decided: Counter::<u64, AtomicU64>::default(),
             conflicts: Counter::<u64, AtomicU64>::default(),
+            deferred: Counter::<u64, AtomicU64>::default(),
+            paused: Gauge::default(),
             outbox: Gauge::default(),
             geofences: Gauge::default(),
             streams: Gauge::default(),
@@ -137,6 +164,12 @@ impl Metrics {
             self.pushes.clone(),
         );
         registry.register("deliveries_ended", "Deliveries by how they ended", self.ended.clone());
+        registry.register("reactions", "What phones told of pushes", self.reactions.clone());
+        registry.register(
+            "webhook_calls",
+            "Calls of webhooks by whether they were taken",
+            self.webhook_calls.clone(),
+        );
         registry.register(
             "deliveries_decided",
             "Deliveries put into the outbox",
@@ -146,6 +179,16 @@ impl Metrics {
             "commit_conflicts",
             "Commits done again because another was first",
             self.conflicts.clone(),
+        );
+        registry.register(
+            "deliveries_deferred",
+            "Times that a delivery waits for a speed, a quota or a credential",
+            self.deferred.clone(),
+        );
+        registry.register(
+            "push_credentials_paused",
+            "Push credentials that are wrong, so that their pushes wait",
+            self.paused.clone(),
         );
         registry.register("outbox_depth", "Deliveries that have not ended", self.outbox.clone());
         registry.register("geofences", "Enabled geofences", self.geofences.clone());
@@ -190,6 +233,16 @@ impl Metrics {
         self.conflicts.inc();
     }
 
+    /// A delivery waits for a speed, a quota or a credential.
+    pub fn deferred(&self) {
+        self.deferred.inc();
+    }
+
+    /// So many push credentials are wrong.
+    pub fn paused_credentials(&self, count: usize) {
+        self.paused.set(count as i64);
+    }
+
     /// A request to a provider ended.
     pub fn push(&self, platform: Platform, outcome: &Outcome, took: std::time::Duration) {
         let provider = match platform {
@@ -206,6 +259,24 @@ impl Metrics {
         };
         self.pushes.get_or_create(&PushLabels { provider, outcome }).inc();
         self.push_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A phone told what became of a push.
+    pub fn reaction(&self, kind: ReactionKind) {
+        let kind = match kind {
+            ReactionKind::Delivered => ReactionLabel::Delivered,
+            ReactionKind::Opened => ReactionLabel::Opened,
+            ReactionKind::Dismissed => ReactionLabel::Dismissed,
+            ReactionKind::Action => ReactionLabel::Action,
+        };
+        self.reactions.get_or_create(&ReactionLabels { kind }).inc();
+    }
+
+    /// Of so many calls of a webhook these were taken.
+    pub fn webhook_calls(&self, taken: usize, all: usize) {
+        let of = |outcome| self.webhook_calls.get_or_create(&CallLabels { outcome }).clone();
+        of(CallLabel::Taken).inc_by(taken as u64);
+        of(CallLabel::Failed).inc_by((all - taken) as u64);
     }
 
     /// A delivery ended, unless the state says that it goes on.

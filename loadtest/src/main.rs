@@ -3,6 +3,7 @@
 
 mod client;
 mod commute;
+mod dispatch;
 mod drive;
 mod engine;
 mod gateway;
@@ -35,6 +36,8 @@ struct Command {
 enum Scenario {
     /// Phones that walk between geofences, most check-ins changing nothing
     Commute(commute::Commute),
+    /// Pushes from the outbox to the gateway, on SQLite and on Redis; one event to many followers
+    Dispatch(dispatch::Dispatch),
     /// Check-ins into the engine without HTTP, on SQLite and on Redis, beside the raw store
     Engine(engine::EngineRun),
     /// Fills a store and waits to be killed
@@ -62,6 +65,10 @@ enum Scenario {
 fn main() -> anyhow::Result<ExitCode> {
     match Command::parse().scenario {
         Scenario::Commute(scenario) => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(scenario.run()),
+        Scenario::Dispatch(scenario) => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?
             .block_on(scenario.run()),

@@ -118,7 +118,7 @@ fn read(key: &'static str, path: &str) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| wrong(key, format!("{path}: {error}")))
 }
 
-fn read_roots(key: &'static str, path: &str) -> Result<Option<String>, ConfigError> {
+pub(super) fn read_roots(key: &'static str, path: &str) -> Result<Option<String>, ConfigError> {
     if path.is_empty() {
         Ok(None)
     } else {

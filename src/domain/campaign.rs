@@ -11,6 +11,7 @@ use super::{
     ids::{BrandId, CampaignId, ExternalId, SetName, Tag, Topic},
     json_reader::{Node, Refusal},
     message::Messages,
+    pace::Speed,
     push_options::PushOptions,
     time::DurationMs,
 };
@@ -49,6 +50,8 @@ pub struct Campaign {
     pub caps: Vec<Cap>,
     /// Least time between two of its pushes to one customer.
     pub cooldown: Option<DurationMs>,
+    /// At most so fast; `None`: as fast as the providers take it.
+    pub speed: Option<Speed>,
     /// How long a push is worth sending after the decision.
     pub valid_for: DurationMs,
     /// Send only while the customer is still there.
@@ -317,6 +320,7 @@ impl Campaign {
             "audience",
             "caps",
             "cooldown",
+            "speed",
             "validFor",
             "stillThere",
             "push",
@@ -362,6 +366,7 @@ impl Campaign {
                 caps.items(CAPS_MAX)?.iter().map(Cap::read).collect()
             })?,
             cooldown: node.field("cooldown")?.map(|window| read_window(&window)).transpose()?,
+            speed: node.field("speed")?.map(|speed| Speed::read(&speed)).transpose()?,
             valid_for: node
                 .field("validFor")?
                 .map_or(Ok(VALID_FOR_DEFAULT), |length| read_window(&length))?,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    campaign::Class,
     ids::{AppId, BrandId, CampaignId, DeliveryId, DeviceId, EventId, GeofenceId, PushToken, SubjectId, WorkspaceId},
     push_options::PushOptions,
     time::{DurationMs, Timestamp},
@@ -76,10 +77,16 @@ pub struct Delivery {
     pub subject: SubjectId,
     /// The device that the push is for.
     pub device: DeviceId,
+    /// Its provider at the decision.
+    pub platform: Platform,
+    /// Its app at the decision.
+    pub app: AppId,
     /// The campaign.
     pub campaign: CampaignId,
     /// Its version at the decision.
     pub campaign_version: u32,
+    /// Advertising or service.
+    pub class: Class,
     /// The merchant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brand: Option<BrandId>,

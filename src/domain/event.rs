@@ -148,6 +148,32 @@ pub struct Verdict {
     pub suppressed: Option<Suppression>,
 }
 
+/// What became of a push on the phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReactionKind {
+    /// It was shown.
+    Delivered,
+    /// It was tapped.
+    Opened,
+    /// It was swiped away.
+    Dismissed,
+    /// One of its buttons was.
+    Action,
+}
+
+impl ReactionKind {
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Opened => "opened",
+            Self::Dismissed => "dismissed",
+            Self::Action => "action",
+        }
+    }
+}
+
 /// What the store keeps of what happened. Ledger, lists and reports are made from these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -169,6 +195,8 @@ pub enum Fact {
     Delivery {
         /// Which.
         delivery: DeliveryId,
+        /// Whose, unless the customer is anonymous.
+        user: Option<UserId>,
         /// When.
         at: Timestamp,
         /// To where.
@@ -177,6 +205,23 @@ pub enum Fact {
         attempt: u32,
         /// Why, in the provider's or our own words.
         reason: Option<String>,
+    },
+    /// A phone told what became of a push.
+    Reaction {
+        /// Which.
+        delivery: DeliveryId,
+        /// Whose, unless the customer is anonymous.
+        user: Option<UserId>,
+        /// On which device.
+        device: DeviceId,
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// When, by the phone's clock.
+        at: Timestamp,
+        /// What.
+        kind: ReactionKind,
+        /// Which button, for [`ReactionKind::Action`].
+        action: Option<String>,
     },
     /// Something that a device reported was not believed.
     Doubted {

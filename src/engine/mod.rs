@@ -27,6 +27,7 @@ mod look_again;
 mod moves;
 pub mod outside_events;
 pub mod ports;
+pub mod reactions;
 pub mod records;
 pub mod regions;
 pub mod retry;
@@ -34,9 +35,11 @@ pub mod settings;
 pub mod streams;
 pub mod timers;
 pub mod trackers;
+pub mod webhooks;
 pub mod who_is_here;
 
 use catalogues::Catalogues;
+use dispatch::holds::Holds;
 use ports::{Clock, Store, StoreError};
 use records::Records;
 use streams::{StreamLimits, Streams};
@@ -66,6 +69,8 @@ pub struct Engine {
     pub wake_bell: Arc<WakeBell>,
     /// Who listens to what happens.
     pub streams: Streams,
+    /// What the dispatcher leaves alone.
+    pub holds: Holds,
 }
 
 /// Why a use case did not do it.
@@ -114,6 +119,7 @@ impl Engine {
             event_arrived: Arc::new(Notify::new()),
             wake_bell,
             streams: Streams::new(stream_limits, committed),
+            holds: Holds::default(),
         }
     }
 

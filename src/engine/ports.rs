@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 mod control;
+mod outbox;
 mod shared_tokens;
+mod webhooks;
 
 pub use control::{
     ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoredEdit,
@@ -14,10 +16,18 @@ pub use control::{
 };
 pub use shared_tokens::{SharedToken, SharedTokens};
 
+pub use outbox::{
+    Attempt, DeadLetter, DeliveryFilter, DeliveryRow, Finish, LEASES_MAX, LeaseAsk, Leased, REACTIONS_MAX,
+    ReactionNoted,
+};
+pub use webhooks::{StoredWebhook, WebhookCall, WebhookFailure, WebhookSender, WebhookStore};
+
 use crate::domain::{
-    delivery::{Credential, Delivery, DeliveryState, Outcome, Push, PushTarget},
+    delivery::{Credential, Delivery, Outcome, Push, PushTarget},
     event::{Event, Fact, OutsideEvent},
-    ids::{CampaignId, CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, UserId, WorkspaceId},
+    ids::{CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, WorkspaceId},
+    lane::LanePart,
+    pace::{Slot, SlotAsks},
     presence::Evidence,
     time::Timestamp,
 };
@@ -47,6 +57,8 @@ pub struct Store {
     pub control: Arc<dyn ControlStore>,
     /// Provider tokens.
     pub tokens: Arc<dyn SharedTokens>,
+    /// Endpoints that are told what happens.
+    pub webhooks: Arc<dyn WebhookStore>,
 }
 
 /// Why the store did not do it.
@@ -148,105 +160,6 @@ pub enum CommitOutcome {
     Conflict,
 }
 
-/// A row of the outbox that this worker may work on until the lease runs out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Leased {
-    /// What to send.
-    pub delivery: Delivery,
-    /// Requests begun so far.
-    pub attempts: u32,
-    /// A request was begun and its end never written: it may have arrived.
-    pub in_doubt: bool,
-    /// When the lease runs out, which also names it.
-    pub until: Timestamp,
-}
-
-/// A request that is about to be made for a leased row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// Which row.
-    pub delivery: DeliveryId,
-    /// Tenant.
-    pub workspace: WorkspaceId,
-    /// Customer.
-    pub subject: SubjectId,
-    /// Which request of the row it is, from 1.
-    pub number: u32,
-    /// The lease under which it is made.
-    pub leased_until: Timestamp,
-}
-
-/// What a leased row comes to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finish {
-    /// Which.
-    pub delivery: DeliveryId,
-    /// Tenant, for the fact.
-    pub workspace: WorkspaceId,
-    /// Customer, for the fact.
-    pub subject: SubjectId,
-    /// Its state from now on.
-    pub state: DeliveryState,
-    /// Requests that count so far.
-    pub attempts: u32,
-    /// Requests begun when this was found; an end of an earlier one changes nothing.
-    pub begun: u32,
-    /// Whether it is too common to be kept as a fact.
-    pub quiet: bool,
-    /// When to look at it again, for [`DeliveryState::Queued`].
-    pub due_at: Timestamp,
-    /// When this was found.
-    pub at: Timestamp,
-    /// Why, in the provider's or our own words.
-    pub reason: Option<String>,
-}
-
-/// A delivery as people look at it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeliveryRow {
-    /// What was decided.
-    pub delivery: Delivery,
-    /// Where it stands.
-    pub state: DeliveryState,
-    /// Requests begun so far.
-    pub attempts: u32,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// Why it stands there.
-    pub reason: Option<String>,
-}
-
-/// A row that was leased so often in a row, and never finished or given back, is a dead letter: whoever takes it dies.
-pub const LEASES_MAX: u32 = 10;
-
-/// A row of the outbox that was set aside.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeadLetter {
-    /// Which.
-    pub delivery: DeliveryId,
-    /// Since when.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: String,
-    /// Requests begun so far.
-    pub attempts: u32,
-    /// The row as it is kept, readable or not.
-    pub body: String,
-}
-
-/// Which deliveries to list, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryFilter {
-    /// Of one customer.
-    pub user: Option<UserId>,
-    /// Of one campaign.
-    pub campaign: Option<CampaignId>,
-    /// In one state.
-    pub state: Option<DeliveryState>,
-    /// Older than this one: the last of the page before.
-    pub before: Option<(Timestamp, DeliveryId)>,
-}
-
 /// A place among a workspace's facts: short, without blanks, good for ever after and on every node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FactCursor(String);
@@ -315,14 +228,24 @@ pub trait HotStore: Send + Sync {
     /// Whether the first place comes after the second one.
     fn is_later(&self, place: &FactCursor, than: &FactCursor) -> Result<bool, StoreError>;
 
-    /// Takes up to `limit` due rows; they are nobody else's until `until`.
-    async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError>;
+    /// Takes due rows, fairly from all lanes; they are nobody else's until their lease ends.
+    async fn lease_rows(&self, ask: &LeaseAsk) -> Result<Vec<Leased>, StoreError>;
+    /// Takes up to `limit` due rows of any lane.
+    async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {
+        self.lease_rows(&LeaseAsk::any(now, until, limit)).await
+    }
     /// Notes that a request is about to be made (queued or in doubt -> sending), durably. False where the lease was lost.
     async fn begin_attempts(&self, attempts: Vec<Attempt>) -> Result<Vec<bool>, StoreError>;
     /// Writes what leased rows came to.
     async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError>;
+    /// When the next row of the outbox is due, but for lanes that are held.
+    async fn next_due_but(&self, held: &[LanePart]) -> Result<Option<Timestamp>, StoreError>;
     /// When the next row of the outbox is due.
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.next_due_but(&[]).await
+    }
+    /// Gives slots under limits that hold over everybody who shares the store, by its own clock.
+    async fn give_slots(&self, asks: &SlotAsks) -> Result<Vec<Slot>, StoreError>;
     /// How many rows of the outbox have not ended.
     async fn outbox_depth(&self) -> Result<u64, StoreError>;
     /// One delivery.
@@ -344,6 +267,16 @@ pub trait HotStore: Send + Sync {
     ) -> Result<Vec<DeadLetter>, StoreError>;
     /// Puts a dead letter back into the outbox, due at `at`; in doubt if a request was begun. False when it is none.
     async fn requeue(&self, workspace: &WorkspaceId, id: DeliveryId, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Keeps a fact about a delivery that has ended or is under way, once for each `name`.
+    async fn note_reaction(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        delivery: DeliveryId,
+        name: &str,
+        fact: &Fact,
+    ) -> Result<ReactionNoted, StoreError>;
 
     /// Takes up to `limit` records whose [`Commit::wake_at`] has come, the longest due first. They are nobody else's until
     /// `until`, when they are due again; a commit of the record ends that.

@@ -129,8 +129,8 @@ mod tests {
     fn delivery(valid_for: DurationMs) -> Delivery {
         let zero = "00000000-0000-0000-0000-000000000000";
         serde_json::from_value(json!({
-            "id": zero, "workspace": "w", "subject": {"User": "mia"}, "device": "phone", "campaign": "c",
-            "campaignVersion": 1, "offer": 0, "trigger": "entered", "event": zero, "eventAt": NOW, "decidedAt": NOW,
+            "id": zero, "workspace": "w", "subject": {"User": "mia"}, "device": "phone",
+            "platform": "ios", "app": "a", "campaign": "c", "campaignVersion": 1, "class": "marketing", "offer": 0, "trigger": "entered", "event": zero, "eventAt": NOW, "decidedAt": NOW,
             "expiresAt": NOW.plus(valid_for), "stillThere": false, "why": [],
         }))
         .expect("a delivery")

@@ -128,6 +128,11 @@ impl Streams {
         self.limits
     }
 
+    /// Something was committed beside the records.
+    pub fn ring(&self) {
+        self.committed.notify_one();
+    }
+
     /// How many are open.
     pub fn open(&self) -> usize {
         self.limits.connections_max - self.open.available_permits()

@@ -1,4 +1,4 @@
-//! `/v1/deliveries`: what became of decisions.
+//! `/v1/deliveries`: what became of decisions, and of pushes on phones.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -7,24 +7,29 @@ use uuid::Uuid;
 
 use super::{
     App,
-    auth::Caller,
-    pages, parameter,
+    auth::{Caller, Identity},
+    body, pages, parameter,
     problem::{Code, Problem},
     query, resource,
 };
 use crate::{
     domain::{
         delivery::DeliveryState,
+        event::ReactionKind,
         ids::{CampaignId, DeliveryId, UserId},
-        time::Timestamp,
+        time::{DurationMs, Timestamp},
     },
-    engine::ports::{DeliveryFilter, DeliveryRow, Role},
+    engine::{
+        ports::{DeliveryFilter, DeliveryRow, ReactionNoted, Role},
+        reactions::Reaction,
+    },
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/deliveries").route(web::get().to(list)))
-        .service(resource("/v1/deliveries/{id}").route(web::get().to(get)));
+        .service(resource("/v1/deliveries/{id}").route(web::get().to(get)))
+        .service(resource("/v1/deliveries/{id}/events").route(web::post().to(post_event)));
 }
 
 fn row_body(row: &DeliveryRow) -> Value {
@@ -89,16 +94,102 @@ async fn list(app: web::Data<App>, caller: Caller, request: HttpRequest) -> Resu
     Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": next})))
 }
 
+/// Longest name of a button, in bytes.
+const ACTION_BYTES_MAX: usize = 100;
+
+fn unknown() -> Problem {
+    Problem::new(Code::DeliveryUnknown, "there is no such delivery")
+}
+
+async fn find(app: &App, caller: &Caller, path: &str) -> Result<DeliveryRow, Problem> {
+    let id = DeliveryId(Uuid::parse_str(path).map_err(|_| unknown())?);
+    let row = app.engine.store.hot.delivery(&caller.workspace, id).await?;
+    row.ok_or_else(unknown)
+}
+
 async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Viewer)?;
-    let unknown = || Problem::new(Code::DeliveryUnknown, "there is no such delivery");
-    let id = DeliveryId(Uuid::parse_str(&path).map_err(|_| unknown())?);
-    let row = app
-        .engine
-        .store
-        .hot
-        .delivery(&caller.workspace, id)
-        .await?
-        .ok_or_else(unknown)?;
+    let row = find(&app, &caller, &path).await?;
     Ok(HttpResponse::Ok().json(row_body(&row)))
+}
+
+#[derive(Deserialize)]
+struct EventBody {
+    #[serde(rename = "type")]
+    kind: ReactionKind,
+    at: Option<Timestamp>,
+    action: Option<String>,
+}
+
+impl EventBody {
+    fn check(self, now: Timestamp, future_max: DurationMs) -> Result<Reaction, Problem> {
+        let wrong = |pointer: &str, detail: String| Err(Problem::field(Code::FieldInvalid, pointer, detail));
+        match (&self.action, self.kind) {
+            (None, ReactionKind::Action) => return wrong("/action", "is required with type `action`".to_owned()),
+            (Some(_), ReactionKind::Delivered | ReactionKind::Opened | ReactionKind::Dismissed) => {
+                return wrong("/action", "goes with type `action` only".to_owned());
+            }
+            (Some(action), ReactionKind::Action)
+                if action.is_empty() || action.len() > ACTION_BYTES_MAX || action.chars().any(char::is_control) =>
+            {
+                let detail = format!("must have 1 to {ACTION_BYTES_MAX} bytes without control characters");
+                return wrong("/action", detail);
+            }
+            _ => {}
+        }
+        let at = self.at.unwrap_or(now);
+        if at > now.plus(future_max) {
+            return Err(Problem::field(
+                Code::TimeInFuture,
+                "/at",
+                "is in the future by this server's clock",
+            ));
+        }
+        Ok(Reaction {
+            kind: self.kind,
+            at,
+            action: self.action,
+        })
+    }
+}
+
+/// A phone tells of its own pushes only; for others there is no such delivery.
+fn may_tell(caller: &Caller, row: &DeliveryRow) -> Result<(), Problem> {
+    match &caller.identity {
+        Identity::Device(device) if *device == row.delivery.device => Ok(()),
+        Identity::Device(_) => Err(unknown()),
+        Identity::Key(_) => caller.require(Role::Marketer),
+    }
+}
+
+async fn post_event(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    if let Identity::Key(_) = &caller.identity {
+        caller.require(Role::Marketer)?;
+    }
+    let (event, unknown_fields) = body::read_json::<EventBody>(&request, payload, app.limits.body_bytes_max).await?;
+    let reaction = event.check(app.engine.clock.now(), app.limits.future_max)?;
+    let row = find(&app, &caller, &path).await?;
+    may_tell(&caller, &row)?;
+    if row.attempts == 0 {
+        let detail = "nothing of it has left for the phone";
+        return Err(Problem::new(Code::DeliveryNotSent, detail));
+    }
+    let (kind, at) = (reaction.kind, reaction.at);
+    let status = match app.engine.react(&row, reaction).await? {
+        ReactionNoted::Now => "recorded",
+        ReactionNoted::Before => "duplicate",
+        ReactionNoted::TooMany => {
+            let detail = "as many different events of this delivery are kept as may be";
+            return Err(Problem::new(Code::TooManyReactions, detail));
+        }
+    };
+    let mut response = HttpResponse::Ok();
+    unknown_fields.warn(&mut response);
+    Ok(response.json(json!({"deliveryId": row.delivery.id, "type": kind, "at": at, "status": status})))
 }

@@ -12,7 +12,7 @@ use crate::{
         ids::{CauseId, IdError},
         time::DurationMs,
     },
-    engine::Engine,
+    engine::{Engine, ports::WebhookSender},
 };
 
 pub mod auth;
@@ -35,6 +35,7 @@ mod settings;
 mod stream;
 pub mod uploads;
 mod users;
+mod webhooks;
 mod who_is_here;
 
 use auth::Authority;
@@ -94,6 +95,8 @@ pub struct App {
     pub uploads: uploads::Uploads,
     /// Starting, running or stopping.
     pub lifecycle: Arc<Lifecycle>,
+    /// Calls the owner's systems.
+    pub webhooks: Arc<dyn WebhookSender>,
     /// Whether pushes can be sent, by provider: name and what is missing.
     pub providers: Vec<(&'static str, Option<String>)>,
 }
@@ -115,6 +118,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     deliveries::routes(config);
     keys::routes(config);
     settings::routes(config);
+    webhooks::routes(config);
     ops::routes(config);
     config.default_service(web::to(not_found));
 }

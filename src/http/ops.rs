@@ -27,13 +27,21 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 fn health(checks: &[(&str, Result<(), String>)]) -> HttpResponse {
+    health_with(checks, &[])
+}
+
+/// Beside the checks, what operators should look at although the server is well.
+fn health_with(checks: &[(&str, Result<(), String>)], warnings: &[(&str, String)]) -> HttpResponse {
     let healthy = checks.iter().all(|(_, result)| result.is_ok());
+    let warnings = warnings.iter();
+    let warnings = warnings.map(|(name, detail)| json!({"name": name, "status": "warning", "detail": detail}));
     let checks: Vec<Value> = checks
         .iter()
         .map(|(name, result)| match result {
             Ok(()) => json!({"name": name, "status": "ok"}),
             Err(detail) => json!({"name": name, "status": "failed", "detail": detail}),
         })
+        .chain(warnings)
         .collect();
     let mut response = if healthy {
         HttpResponse::Ok()
@@ -70,11 +78,20 @@ async fn readyz(app: web::Data<App>) -> HttpResponse {
     } else {
         Ok(())
     };
-    health(&[("catalogue", started(&app)), ("store", store), ("running", stopping)])
+    let paused = app.engine.holds.paused().len();
+    let warnings = (paused > 0).then(|| {
+        (
+            "push",
+            format!("{paused} push credentials are wrong; their pushes wait"),
+        )
+    });
+    let checks = [("catalogue", started(&app)), ("store", store), ("running", stopping)];
+    health_with(&checks, warnings.as_slice())
 }
 
 async fn metrics(app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let depth = app.engine.store.hot.outbox_depth().await?;
+    app.engine.metrics.paused_credentials(app.engine.holds.paused().len());
     let text = app
         .engine
         .metrics
@@ -96,6 +113,12 @@ async fn status(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Pro
         .iter()
         .map(|(name, missing)| json!({"name": name, "ready": missing.is_none(), "detail": missing}))
         .collect();
+    let paused = app.engine.holds.paused();
+    let paused: Vec<Value> = paused
+        .iter()
+        .filter(|one| one.workspace == caller.workspace)
+        .map(|one| json!({"app": one.app, "platform": one.platform, "since": one.since, "reason": one.reason}))
+        .collect();
     Ok(HttpResponse::Ok().json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "geofences": catalogue.places.len(),
@@ -103,6 +126,7 @@ async fn status(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Pro
         "outbox": app.engine.store.hot.outbox_depth().await?,
         "eventsWaiting": app.engine.store.hot.pending_events(EVENTS_COUNTED_MAX).await?.len(),
         "providers": providers,
+        "paused": paused,
     })))
 }
 

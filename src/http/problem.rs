@@ -61,6 +61,14 @@ codes! {
     CampaignUnknown = "campaign_unknown", 404, "Unknown campaign";
     /// There is no such delivery.
     DeliveryUnknown = "delivery_unknown", 404, "Unknown delivery";
+    /// Nothing of this delivery has left for the phone, so nothing can have become of it there.
+    DeliveryNotSent = "delivery_not_sent", 409, "Delivery not sent";
+    /// As many different events of this delivery are kept as may be.
+    TooManyReactions = "too_many_reactions", 409, "Too many events";
+    /// There is no such webhook.
+    WebhookUnknown = "webhook_unknown", 404, "Unknown webhook";
+    /// The workspace has as many webhooks as it may have (20). Delete one that is no longer needed.
+    TooManyWebhooks = "too_many_webhooks", 409, "Too many webhooks";
     /// There is no such key.
     KeyUnknown = "key_unknown", 404, "Unknown key";
     /// The body is larger than the server takes (`http.body_bytes_max`). Send it in parts.

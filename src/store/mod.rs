@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     domain::time::Timestamp,
-    engine::ports::{ControlStore, HotStore, SharedTokens, Store, StoreError},
+    engine::ports::{ControlStore, HotStore, SharedTokens, Store, StoreError, WebhookStore},
 };
 
 mod one_process;
@@ -33,10 +33,11 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-fn sides<S: HotStore + ControlStore + 'static>(store: &Arc<S>, tokens: Arc<dyn SharedTokens>) -> Store {
+fn sides<S: HotStore + ControlStore + WebhookStore + 'static>(store: &Arc<S>, tokens: Arc<dyn SharedTokens>) -> Store {
     Store {
         hot: Arc::<S>::clone(store),
         control: Arc::<S>::clone(store),
+        webhooks: Arc::<S>::clone(store),
         tokens,
     }
 }

@@ -8,9 +8,11 @@
 
 mod api;
 mod bad_input;
+mod chaos;
 mod crash;
 mod demo;
 mod dispatch;
+mod feedback;
 mod follow;
 mod geofence_sets;
 mod geofences;
@@ -22,6 +24,7 @@ mod nginx;
 mod nodes;
 mod outages;
 mod owntracks;
+mod pace;
 mod peers;
 mod porto;
 mod presence;

@@ -231,7 +231,8 @@ fn without_redis_the_server_says_when_to_come_again_and_recovers() {
 }
 
 /// Damages the body of the only row of the outbox, and mends it again.
-const DAMAGE: &str = "local p = '{beckon:p0000}' local key = p .. ':d:' .. redis.call('ZRANGE', p .. ':rt', 0, 0)[1]
+const DAMAGE: &str = "local p = '{beckon:p0000}' local lane = redis.call('ZRANGE', p .. ':rt', 0, 0)[1]
+    local key = p .. ':d:' .. redis.call('ZRANGE', p .. ':rt:' .. lane, 0, 0)[1]
     redis.call('SET', p .. ':saved', redis.call('HGET', key, 'b')) redis.call('HSET', key, 'b', 'garbage')";
 const MEND: &str = "local p = '{beckon:p0000}' local key = p .. ':d:' .. redis.call('ZRANGE', p .. ':dlq', 0, 0)[1]
     redis.call('HSET', key, 'b', redis.call('GET', p .. ':saved'))";

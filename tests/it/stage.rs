@@ -103,18 +103,34 @@ impl Stage {
 
     /// The gateway's log of what it took, oldest first.
     pub(crate) fn arrivals(&self) -> Vec<Value> {
-        let log = Api {
-            base: self.gateway.word_after("curl '").trim_end_matches("/log").to_owned(),
-            key: String::new(),
-        };
+        let entries = self.log().into_iter();
+        entries.filter(|entry| entry["status"] == 200).collect()
+    }
+
+    /// Every request that the gateway still remembers.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let log = self.log_api();
         let (mut entries, mut after) = (Vec::new(), 0);
         loop {
             let page = log.get(&format!("/log?after={after}&limit=1000"));
             let items = page["items"].as_array().expect("items");
             let Some(last) = items.last() else { return entries };
             after = last["seq"].as_u64().expect("a number");
-            entries.extend(items.iter().filter(|entry| entry["status"] == 200).cloned());
+            entries.extend(items.iter().cloned());
         }
+    }
+
+    /// Where the gateway's log is.
+    pub(crate) fn log_api(&self) -> Api {
+        Api {
+            base: self.gateway.word_after("curl '").trim_end_matches("/log").to_owned(),
+            key: String::new(),
+        }
+    }
+
+    /// Where providers' clients connect to.
+    pub(crate) fn gateway_url(&self) -> String {
+        self.gateway.word_after("pushes on ")
     }
 
     /// Checks the gateway's log against the server's deliveries: each accepted delivery arrived; one that arrived more

@@ -35,7 +35,7 @@ use beckon::{
 };
 use clap::Args;
 pub(crate) use fill::EngineFill;
-use redis_server::RedisServer;
+pub(crate) use redis_server::RedisServer;
 use tokio::task::JoinSet;
 
 use crate::world::Random;

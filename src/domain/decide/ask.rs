@@ -7,7 +7,7 @@ use crate::domain::{
     audience::Person,
     campaign::{Campaign, GeofenceSelector, Offer, Trigger},
     customer::Device,
-    delivery::{Delivery, Suppression, TriggerKind},
+    delivery::{Delivery, PushTarget, Suppression, TriggerKind},
     event::{EventTarget, Fact, OutsideEvent, Verdict},
     geofence::Geofence,
     ids::{DeliveryId, DeviceId, EventId, GeofenceId},
@@ -69,6 +69,7 @@ struct Chosen<'a> {
     offer: usize,
     rule: &'a Offer,
     device: &'a Device,
+    target: &'a PushTarget,
     place: Option<GeofenceId>,
 }
 
@@ -134,7 +135,7 @@ fn consider<'a>(
     if record.profile.consent.push == Some(false) {
         return Err(Suppression::Consent);
     }
-    let (device, _) = record.push_device(occasion.device).ok_or(Suppression::NoToken)?;
+    let (device, target) = record.push_device(occasion.device).ok_or(Suppression::NoToken)?;
     let person = Person {
         profile: &record.profile,
         device: Some(device),
@@ -163,6 +164,7 @@ fn consider<'a>(
         offer,
         rule,
         device,
+        target,
         place,
     })
 }
@@ -190,8 +192,11 @@ fn deliver(campaign: &Campaign, chosen: &Chosen<'_>, occasion: &Occasion<'_>, co
         workspace: context.workspace.clone(),
         subject: context.subject.clone(),
         device: chosen.device.id.clone(),
+        platform: chosen.target.platform,
+        app: chosen.target.app.clone(),
         campaign: campaign.id.clone(),
         campaign_version: campaign.version,
+        class: campaign.class,
         brand: campaign.brand.clone(),
         offer: chosen.offer,
         trigger: occasion.kind,

@@ -2,6 +2,7 @@
 //! record, input, time and catalogue always give the same effects, so a commit that lost a race is simply done again.
 
 use super::{
+    campaign::WINDOW_MAX,
     catalogue::Catalogue,
     checkin::CheckIn,
     customer::{Device, remember},
@@ -211,7 +212,7 @@ pub fn outside_event(record: &mut Record, input: &OutsideEvent, context: Context
         kind: TriggerKind::Event,
         event: EventId::derive(context.workspace, "", input.id.as_str(), &[&input.event_type]),
         at: input.at,
-        known_at: context.now,
+        known_at: counts_from(input.at, context),
         device: None,
         geofence: None,
         stay: None,
@@ -304,7 +305,7 @@ impl Happened {
             event,
             kind,
             known_at: match cause {
-                _ if !transition.timed => context.now,
+                _ if !transition.timed => counts_from(transition.at, context),
                 Some(_) => device.server_time(transition.at),
                 None => device.decided_at(transition.at),
             },
@@ -330,9 +331,20 @@ impl Happened {
         Self {
             event,
             kind: Some(TriggerKind::Scanned),
-            known_at: context.now,
+            known_at: counts_from(input.at, context),
             told: DurationMs::default(),
         }
+    }
+}
+
+/// From when on a push about something told loses its worth: from when it happened, so that what a phone had kept while it
+/// was offline makes no push that comes too late. A time beyond any `validFor` is no late upload but a wrong clock or a
+/// track that is replayed, and counts from its arrival.
+fn counts_from(at: Timestamp, context: Context<'_>) -> Timestamp {
+    if context.now.since(at) > WINDOW_MAX {
+        context.now
+    } else {
+        at.min(context.now)
     }
 }
 

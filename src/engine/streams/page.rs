@@ -24,7 +24,7 @@ pub struct Page {
 
 impl Engine {
     /// The events among these facts that may be told; `None` when there are no facts.
-    pub(super) async fn page(
+    pub(in crate::engine) async fn page(
         &self,
         workspace: &WorkspaceId,
         facts: Vec<(FactCursor, Fact)>,
@@ -34,7 +34,11 @@ impl Engine {
         };
         let events = facts.into_iter().filter_map(|(place, fact)| match fact {
             Fact::Event(event) => Some((place, event)),
-            Fact::Decision { .. } | Fact::Delivery { .. } | Fact::Doubted { .. } | Fact::TokenDropped { .. } => None,
+            Fact::Decision { .. }
+            | Fact::Delivery { .. }
+            | Fact::Reaction { .. }
+            | Fact::Doubted { .. }
+            | Fact::TokenDropped { .. } => None,
         });
         let events: Vec<(FactCursor, Event)> = events.collect();
         let consents = self.consents(workspace, &events).await?;

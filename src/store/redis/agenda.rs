@@ -17,14 +17,22 @@ use super::{
     link::Failure,
     scripts::{Arguments, Lua},
 };
-use crate::{domain::time::Timestamp, engine::ports::StoreError};
+use crate::{
+    domain::{
+        lane::{LaneKey, LanePart},
+        time::Timestamp,
+    },
+    engine::ports::StoreError,
+};
 
 /// How long the due work of other nodes stays unnoticed.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// Lanes of a partition that are looked through for one that is not held.
+const LANES_MAX: usize = 64;
 /// A partition that can't be reached is tried again after this.
-const AGAIN_MS: i64 = 1000;
+pub(super) const AGAIN_MS: i64 = 1000;
 /// Rounds of one lease. Each takes rows or learns that there are none.
-const ROUNDS_MAX: usize = 16;
+pub(super) const ROUNDS_MAX: usize = 16;
 
 /// What is known of one partition.
 #[derive(Clone, Copy, Default)]
@@ -41,6 +49,8 @@ pub(super) struct Agenda {
     set: &'static str,
     known: Mutex<Vec<Known>>,
     swept: tokio::sync::Mutex<Option<Instant>>,
+    /// What was held when that was learned: nothing is known of it.
+    held: Mutex<Vec<LanePart>>,
 }
 
 impl Agenda {
@@ -49,6 +59,7 @@ impl Agenda {
             set,
             known: Mutex::new(vec![Known::default(); partitions]),
             swept: tokio::sync::Mutex::new(None),
+            held: Mutex::default(),
         }
     }
 
@@ -81,7 +92,7 @@ impl Agenda {
     }
 
     /// Partitions with something due, the longest due first, and what they had.
-    fn due(&self, now: Timestamp) -> Vec<(usize, u32)> {
+    pub(super) fn due(&self, now: Timestamp) -> Vec<(usize, u32)> {
         let mut due: Vec<(i64, usize, u32)> = self
             .known()
             .iter()
@@ -94,9 +105,12 @@ impl Agenda {
             .collect()
     }
 
-    /// Asks every partition unless that was done just now.
-    async fn sweep(&self, store: &RedisStore) -> Result<(), StoreError> {
+    /// Asks every partition unless that was done just now. What is due in lanes that are held is left out.
+    pub(super) async fn sweep(&self, store: &RedisStore, held: &[LanePart]) -> Result<(), StoreError> {
         let mut swept = self.swept.lock().await;
+        if self.lets_go(held) {
+            *swept = None;
+        }
         if swept.is_some_and(|last| last.elapsed() < SWEEP_EVERY) {
             return Ok(());
         }
@@ -104,7 +118,8 @@ impl Agenda {
         let answers = join_all((0..store.keys.count()).map(async |partition| {
             let mut first = cmd("ZRANGE");
             first.arg(format!("{}:{}", store.keys.partition(partition), self.set));
-            first.arg(0).arg(0).arg("WITHSCORES");
+            let last = if held.is_empty() { 0 } else { LANES_MAX - 1 };
+            first.arg(0).arg(last).arg("WITHSCORES");
             store.link.ask::<Vec<(Vec<u8>, i64)>>(&first).await
         }))
         .await;
@@ -113,7 +128,12 @@ impl Agenda {
             match answer {
                 Ok(first) => {
                     reached = true;
-                    self.learn(partition, added, first.first().map(|(_, due)| *due));
+                    let open = |name: &[u8]| match std::str::from_utf8(name).ok().and_then(LaneKey::read) {
+                        Some(lane) => !held.iter().any(|part| lane.is_of(part)),
+                        None => true,
+                    };
+                    let open = first.iter().find(|(name, _)| held.is_empty() || open(name));
+                    self.learn(partition, added, open.map(|(_, due)| *due));
                 }
                 Err(failure) => last_failure = Some(failure),
             }
@@ -127,9 +147,17 @@ impl Agenda {
         }
     }
 
+    /// Whether something that was held is held no more.
+    fn lets_go(&self, held: &[LanePart]) -> bool {
+        let mut before = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let lets_go = before.iter().any(|part| !held.contains(part));
+        held.clone_into(&mut before);
+        lets_go
+    }
+
     /// When something is due next.
-    pub(super) async fn next(&self, store: &RedisStore) -> Result<Option<Timestamp>, StoreError> {
-        self.sweep(store).await?;
+    pub(super) async fn next(&self, store: &RedisStore, held: &[LanePart]) -> Result<Option<Timestamp>, StoreError> {
+        self.sweep(store, held).await?;
         Ok(self.known().iter().filter_map(|known| known.due).min().map(Timestamp))
     }
 
@@ -142,7 +170,7 @@ impl Agenda {
         (now, until): (Timestamp, Timestamp),
         limit: usize,
     ) -> Result<Vec<(usize, Row)>, StoreError> {
-        self.sweep(store).await?;
+        self.sweep(store, &[]).await?;
         let mut rows = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let room = limit - rows.len();

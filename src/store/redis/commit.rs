@@ -275,6 +275,7 @@ fn encode(sent: &Sent<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
             .add(delivery.id.0.as_bytes())
             .number(delivery.decided_at.0)
             .add(delivery.campaign.as_str())
+            .add(delivery.lane().as_str())
             .add(to_json(delivery)?);
     }
     arguments.number(commit.facts.len());

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     RedisStore,
+    commit::to_json,
     link::Failure,
     merge::{Page, merge, share},
     outbox::{read_body, read_state},
@@ -15,10 +16,11 @@ use super::{
 use crate::{
     domain::{
         delivery::DeliveryState,
+        event::Fact,
         ids::{DeliveryId, SubjectId, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{DeadLetter, DeliveryFilter, DeliveryRow, StoreError},
+    engine::ports::{DeadLetter, DeliveryFilter, DeliveryRow, REACTIONS_MAX, ReactionNoted, StoreError},
 };
 
 /// A row as it is kept: whose, body, state, attempts, end, reason.
@@ -45,6 +47,35 @@ impl RedisStore {
             .collect();
         let rows = self.read_rows(workspace, &places).await?;
         Ok(rows.into_iter().next())
+    }
+
+    /// Keeps what became of a push on a phone.
+    pub(super) async fn keep_reaction(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        delivery: DeliveryId,
+        name: &str,
+        fact: &Fact,
+    ) -> Result<ReactionNoted, StoreError> {
+        let mut arguments = Arguments::default();
+        arguments
+            .number(self.kept.as_millis())
+            .add(delivery.0.as_bytes())
+            .add(name)
+            .add(workspace.as_str())
+            .add(subject.to_key())
+            .add(to_json(fact)?)
+            .number(REACTIONS_MAX);
+        let partition = self.keys.of_subject(workspace, subject);
+        let noted: i64 = (self.scripts.react)
+            .run(&self.link, self.keys.partition(partition), &arguments.0)
+            .await?;
+        Ok(match noted {
+            1 => ReactionNoted::Now,
+            0 => ReactionNoted::Before,
+            _ => ReactionNoted::TooMany,
+        })
     }
 
     /// The rows at these places, as they are kept.

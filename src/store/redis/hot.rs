@@ -8,11 +8,13 @@ use crate::{
     domain::{
         event::{Event, Fact, OutsideEvent},
         ids::{CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, WorkspaceId},
+        lane::LanePart,
+        pace::{Slot, SlotAsks},
         time::Timestamp,
     },
     engine::ports::{
         Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore,
-        Leased, Present, StoreError, StoredRecord,
+        LeaseAsk, Leased, Present, ReactionNoted, StoreError, StoredRecord,
     },
 };
 
@@ -68,8 +70,8 @@ impl HotStore for RedisStore {
         facts::is_later(place, than)
     }
 
-    async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {
-        self.lease_rows(now, until, limit).await
+    async fn lease_rows(&self, ask: &LeaseAsk) -> Result<Vec<Leased>, StoreError> {
+        self.lease_outbox(ask).await
     }
 
     async fn begin_attempts(&self, attempts: Vec<Attempt>) -> Result<Vec<bool>, StoreError> {
@@ -80,8 +82,12 @@ impl HotStore for RedisStore {
         self.finish_all(&finishes).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.outbox.next(self).await
+    async fn next_due_but(&self, held: &[LanePart]) -> Result<Option<Timestamp>, StoreError> {
+        self.outbox.next(self, held).await
+    }
+
+    async fn give_slots(&self, asks: &SlotAsks) -> Result<Vec<Slot>, StoreError> {
+        self.slots(asks).await
     }
 
     async fn outbox_depth(&self) -> Result<u64, StoreError> {
@@ -114,6 +120,17 @@ impl HotStore for RedisStore {
         self.requeue_row(workspace, id, at).await
     }
 
+    async fn note_reaction(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        delivery: DeliveryId,
+        name: &str,
+        fact: &Fact,
+    ) -> Result<ReactionNoted, StoreError> {
+        self.keep_reaction(workspace, subject, delivery, name, fact).await
+    }
+
     async fn lease_wakes(
         &self,
         now: Timestamp,
@@ -141,7 +158,7 @@ impl HotStore for RedisStore {
     }
 
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.wakes.next(self).await
+        self.wakes.next(self, &[]).await
     }
 
     async fn present(

@@ -72,6 +72,16 @@ impl Keys {
         format!("{{{}:token}}:{name}", self.prefix)
     }
 
+    /// Webhooks share one slot.
+    pub(super) fn webhooks(&self) -> String {
+        format!("{{{}:webhooks}}", self.prefix)
+    }
+
+    /// Limits of how fast pushes leave share one slot: a batch of rows asks for all at once.
+    pub(super) fn pace(&self) -> String {
+        format!("{{{}:pace}}", self.prefix)
+    }
+
     /// A part of an upload; uploads are spread.
     pub(super) fn part(&self, upload: Uuid, number: u32) -> String {
         format!("{{{}:u{}}}:{number}", self.prefix, upload.simple())

@@ -35,11 +35,13 @@ mod keys;
 mod link;
 mod merge;
 mod outbox;
+mod pace;
 mod present;
 mod replicas;
 mod scripts;
 mod tokens;
 mod url;
+mod webhooks;
 
 use agenda::Agenda;
 use keys::Keys;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use redis::cmd;
 
 use super::{
     RedisStore,
+    agenda::{AGAIN_MS, ROUNDS_MAX, score},
     commit::{fresh_id, to_json},
     link::Failure,
     replicas::Begins,
@@ -20,11 +20,13 @@ use crate::{
         ids::{SubjectId, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{Attempt, Finish, LEASES_MAX, Leased, StoreError},
+    engine::ports::{Attempt, Finish, LEASES_MAX, LeaseAsk, Leased, StoreError},
 };
 
 /// A leased row: delivery, leases before this one, state, attempts, body.
 type LeasedRow = (Vec<u8>, u32, String, u32, Vec<u8>);
+/// Rows leased from a partition in one visit.
+const ROWS_A_VISIT: usize = 4;
 /// Times that a script without an answer is sent.
 const TRIES_MAX: u32 = 3;
 
@@ -63,16 +65,69 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn lease_rows(
-        &self,
-        now: Timestamp,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Leased>, StoreError> {
-        let rows: Vec<(usize, LeasedRow)> = self
-            .outbox
-            .lease(self, &self.scripts.lease, (now, until), limit)
-            .await?;
+    /// Takes due rows from all partitions in turns: a partition that can't be reached doesn't hold up the others.
+    async fn take_rows(&self, ask: &LeaseAsk) -> Result<Vec<(usize, LeasedRow)>, StoreError> {
+        self.outbox.sweep(self, &ask.held).await?;
+        let mut rows: Vec<(usize, LeasedRow)> = Vec::new();
+        let (mut ios, mut android) = (ask.ios_max.min(ask.rows_max), ask.android_max.min(ask.rows_max));
+        for round in 0..ROUNDS_MAX {
+            let mut due = self.outbox.due(ask.now);
+            let count = due.len();
+            if count == 0 || (ios == 0 && android == 0) {
+                break;
+            }
+            let turn = ask.turn as usize + round;
+            // Not all at once: a script that leases several rows costs little more than one that leases one.
+            let visited = ios.max(android).div_ceil(ROWS_A_VISIT).clamp(1, count);
+            due.sort_unstable();
+            due.rotate_left(turn.wrapping_mul(visited) % count);
+            due.truncate(visited);
+            // What there is room for is dealt evenly.
+            let share = |room: usize, index: usize| room * (index + 1) / visited - room * index / visited;
+            let answers = join_all(due.into_iter().enumerate().map(async |(index, (partition, added))| {
+                let (ios, android) = (share(ios, index), share(android, index));
+                if ios == 0 && android == 0 {
+                    return None;
+                }
+                let mut arguments = Arguments::default();
+                arguments.number(ask.now.0).number(ask.until.0).number(self.node);
+                arguments.number(ios).number(android).number(turn);
+                for part in &ask.held {
+                    arguments.add(part.as_str());
+                }
+                let key = self.keys.partition(partition);
+                let answer: Result<(String, Vec<LeasedRow>, usize), Failure> =
+                    self.scripts.lease.run(&self.link, key, &arguments.0).await;
+                Some((partition, added, answer))
+            }))
+            .await;
+            let mut last_failure = None;
+            for (partition, added, answer) in answers.into_iter().flatten() {
+                match answer {
+                    Ok((next, leased, for_ios)) => {
+                        self.outbox.learn(partition, added, score(&next));
+                        ios = ios.saturating_sub(for_ios);
+                        android = android.saturating_sub(leased.len() - for_ios);
+                        rows.extend(leased.into_iter().map(|row| (partition, row)));
+                    }
+                    Err(failure) => {
+                        self.outbox.learn(partition, added, Some(ask.now.0 + AGAIN_MS));
+                        last_failure = Some(failure);
+                    }
+                }
+            }
+            if let (Some(failure), true) = (last_failure, rows.is_empty()) {
+                return Err(failure.into());
+            }
+            let left = ask.rows_max.saturating_sub(rows.len());
+            (ios, android) = (ios.min(left), android.min(left));
+        }
+        Ok(rows)
+    }
+
+    pub(super) async fn lease_outbox(&self, ask: &LeaseAsk) -> Result<Vec<Leased>, StoreError> {
+        let (now, until) = (ask.now, ask.until);
+        let rows = self.take_rows(ask).await?;
         let mut leased = Vec::with_capacity(rows.len());
         for (partition, (id, leases, state, attempts, body)) in rows {
             match read_state(&state).and_then(|state| Ok((state, read_body(&body)?))) {
@@ -212,9 +267,8 @@ impl RedisStore {
 
     pub(super) async fn depth(&self) -> Result<u64, StoreError> {
         let depths = join_all((0..self.keys.count()).map(async |partition| {
-            let mut count = cmd("ZCARD");
-            count.arg(format!("{}:rt", self.keys.partition(partition)));
-            self.link.ask::<u64>(&count).await
+            let key = self.keys.partition(partition);
+            self.scripts.depth.run::<u64>(&self.link, key, &[]).await
         }));
         let mut sum = 0;
         for depth in depths.await {
@@ -230,6 +284,7 @@ fn add_finish(arguments: &mut Arguments, finish: &Finish) -> Result<(), StoreErr
     } else {
         to_json(&Fact::Delivery {
             delivery: finish.delivery,
+            user: finish.subject.user().cloned(),
             at: finish.at,
             state: finish.state,
             attempt: finish.attempts,

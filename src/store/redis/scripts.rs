@@ -53,7 +53,10 @@ macro_rules! scripts {
         impl Scripts {
             pub(super) fn new() -> Self {
                 Self {
-                    $($name: Lua::new(include_str!(concat!("lua/", stringify!($name), ".lua"))),)+
+                    $($name: Lua::new(concat!(
+                        include_str!("lua/shared.lua"),
+                        include_str!(concat!("lua/", stringify!($name), ".lua"))
+                    )),)+
                 }
             }
         }
@@ -68,6 +71,8 @@ scripts!(
     delete_campaign,
     delete_key,
     delete_set,
+    delete_webhook,
+    depth,
     facts,
     facts_end,
     fence,
@@ -76,16 +81,21 @@ scripts!(
     hand_back,
     lease,
     lease_wakes,
+    lease_webhooks,
+    pace,
     pending_events,
     put_campaign,
     put_edit,
     put_event,
     put_key,
     put_settings,
+    put_webhook,
+    react,
     requeue,
     reserve,
     settle,
     share_token,
+    webhooks,
 );
 
 /// Collects a script's arguments.

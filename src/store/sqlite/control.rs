@@ -40,7 +40,7 @@ fn role_from(name: &str) -> rusqlite::Result<Role> {
     .ok_or_else(|| unreadable(3, StoreError::Damaged(format!("role `{name}`"))))
 }
 
-fn workspace_from(name: &str) -> rusqlite::Result<WorkspaceId> {
+pub(super) fn workspace_from(name: &str) -> rusqlite::Result<WorkspaceId> {
     WorkspaceId::new(name).map_err(|error| unreadable(0, error))
 }
 

@@ -6,17 +6,19 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     SqliteStore,
     commit::{Prepared, fact_row, insert_fact, to_json},
-    outbox, present, unreadable,
+    outbox, present, reactions, unreadable,
 };
 use crate::{
     domain::{
         event::{Event, Fact, OutsideEvent},
         ids::{CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, WorkspaceId},
+        lane::LanePart,
+        pace::{Slot, SlotAsks},
         time::Timestamp,
     },
     engine::ports::{
         Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore,
-        Leased, Present, StoreError, StoredRecord,
+        LeaseAsk, Leased, Present, ReactionNoted, StoreError, StoredRecord,
     },
 };
 
@@ -241,9 +243,10 @@ impl HotStore for SqliteStore {
         Ok(seq_of(place)? > seq_of(than)?)
     }
 
-    async fn lease(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Leased>, StoreError> {
+    async fn lease_rows(&self, ask: &LeaseAsk) -> Result<Vec<Leased>, StoreError> {
+        let ask = ask.clone();
         self.writer
-            .write(move |connection| outbox::lease(connection, now, until, limit))
+            .write(move |connection| outbox::lease(connection, &ask))
             .await
     }
 
@@ -259,6 +262,7 @@ impl HotStore for SqliteStore {
             .map(|finish| {
                 let fact = Fact::Delivery {
                     delivery: finish.delivery,
+                    user: finish.subject.user().cloned(),
                     at: finish.at,
                     state: finish.state,
                     attempt: finish.attempts,
@@ -280,13 +284,13 @@ impl HotStore for SqliteStore {
             .await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT min(due_at) FROM delivery WHERE ended_at IS NULL")?
-                .query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp)))
-        })
-        .await
+    async fn next_due_but(&self, held: &[LanePart]) -> Result<Option<Timestamp>, StoreError> {
+        let held = held.to_vec();
+        self.read(move |connection| outbox::next_due(connection, &held)).await
+    }
+
+    async fn give_slots(&self, asks: &SlotAsks) -> Result<Vec<Slot>, StoreError> {
+        Ok(self.pace.give(asks))
     }
 
     async fn outbox_depth(&self) -> Result<u64, StoreError> {
@@ -330,6 +334,25 @@ impl HotStore for SqliteStore {
         let workspace = workspace.clone();
         self.writer
             .write(move |connection| outbox::requeue(connection, &workspace, id, at))
+            .await
+    }
+
+    async fn note_reaction(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        delivery: DeliveryId,
+        name: &str,
+        fact: &Fact,
+    ) -> Result<ReactionNoted, StoreError> {
+        let (workspace, subject, fact) = (workspace.clone(), subject.to_key(), to_json(fact)?);
+        // No input's name begins so.
+        let first = format!("\u{1}{delivery} ");
+        let (cause, last) = (format!("{first}{name}"), format!("\u{1}{delivery}!"));
+        self.writer
+            .write(move |connection| {
+                reactions::note(connection, workspace.as_str(), &subject, (&first, &cause, &last), &fact)
+            })
             .await
     }
 

@@ -21,8 +21,11 @@ mod control;
 mod geofences;
 mod hot;
 mod outbox;
+mod pace;
 mod present;
+mod reactions;
 mod schema;
+mod webhooks;
 mod writer;
 
 pub use backup::{Backup, back_up};
@@ -39,6 +42,7 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Writer,
     readers: std::sync::Arc<Mutex<Vec<Connection>>>,
+    pace: pace::Pace,
     _lock: File,
 }
 
@@ -65,6 +69,7 @@ impl SqliteStore {
             path,
             writer: Writer::start(connection, copying)?,
             readers: std::sync::Arc::new(Mutex::new(Vec::new())),
+            pace: pace::Pace::new(),
             _lock: lock,
         })
     }

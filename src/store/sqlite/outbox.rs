@@ -6,22 +6,26 @@ use uuid::Uuid;
 use super::unreadable;
 use crate::{
     domain::{
-        delivery::{Delivery, DeliveryState},
+        delivery::{Delivery, DeliveryState, Platform},
         ids::{DeliveryId, WorkspaceId},
+        lane::{LaneKey, LanePart, shares},
         time::Timestamp,
     },
-    engine::ports::{Attempt, DeadLetter, DeliveryFilter, DeliveryRow, Finish, LEASES_MAX, Leased, StoreError},
+    engine::ports::{
+        Attempt, DeadLetter, DeliveryFilter, DeliveryRow, Finish, LEASES_MAX, LeaseAsk, Leased, StoreError,
+    },
 };
 
 /// Adds a row; one that is there already stays as it is.
 pub(super) fn insert(connection: &Connection, delivery: &Delivery, body: &str) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO delivery (id, workspace, user, campaign, decided_at, state, attempts, due_at, leased, body)
-             VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, 0, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO delivery (id, lane, workspace, user, campaign, decided_at, state, attempts, due_at, leased, body)
+             VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, 0, ?) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             delivery.id.0.as_bytes(),
+            delivery.lane().as_str(),
             delivery.workspace.as_str(),
             delivery.subject.user().map(|user| user.as_str().to_owned()),
             delivery.campaign.as_str(),
@@ -42,23 +46,88 @@ fn read_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
         .ok_or_else(|| unreadable(column, StoreError::Damaged(format!("delivery state `{name}`"))))
 }
 
-/// Takes up to `limit` due rows, the longest due first. A row that can't be read, or that nobody comes to an end with, is set
-/// aside, so that it never holds up the others.
-pub(super) fn lease(
-    connection: &Connection,
-    now: Timestamp,
-    until: Timestamp,
-    limit: usize,
-) -> rusqlite::Result<Vec<Leased>> {
+/// Every lane in which something waits, and when its next row is due. Each costs two steps in an index, however much waits.
+fn lanes(connection: &Connection) -> rusqlite::Result<Vec<(LaneKey, i64)>> {
     let mut select = connection.prepare_cached(
-        "SELECT body, attempts, state, id, leases FROM delivery WHERE ended_at IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+        "WITH RECURSIVE one (lane) AS (
+             SELECT min(lane) FROM delivery WHERE ended_at IS NULL
+             UNION ALL
+             SELECT (SELECT min(lane) FROM delivery WHERE ended_at IS NULL AND lane > one.lane) FROM one
+             WHERE one.lane IS NOT NULL)
+         SELECT lane, (SELECT min(due_at) FROM delivery WHERE ended_at IS NULL AND lane = one.lane)
+         FROM one WHERE lane IS NOT NULL",
+    )?;
+    let rows = select.query_map([], |row| {
+        let name = row.get_ref(0)?.as_str()?;
+        let lane = LaneKey::read(name);
+        Ok((
+            lane.ok_or_else(|| unreadable(0, StoreError::Damaged(format!("lane `{name}`"))))?,
+            row.get(1)?,
+        ))
+    })?;
+    rows.collect()
+}
+
+/// When the next row is due outside these lanes.
+pub(super) fn next_due(connection: &Connection, held: &[LanePart]) -> rusqlite::Result<Option<Timestamp>> {
+    let lanes = lanes(connection)?.into_iter();
+    let open = lanes.filter(|(lane, _)| !held.iter().any(|part| lane.is_of(part)));
+    Ok(open.map(|(_, due)| Timestamp(due)).min())
+}
+
+/// Takes due rows, from each lane the longest due first. A row that can't be read, or that nobody comes to an end with, is
+/// set aside, so that it never holds up the others.
+pub(super) fn lease(connection: &Connection, ask: &LeaseAsk) -> rusqlite::Result<Vec<Leased>> {
+    let mut lanes = lanes(connection)?;
+    lanes.retain(|(lane, due)| *due <= ask.now.0 && !ask.held.iter().any(|part| lane.is_of(part)));
+    let mut open: Vec<&LaneKey> = lanes.iter().map(|(lane, _)| lane).collect();
+    let (mut ios, mut android, mut all) = (ask.ios_max, ask.android_max, ask.rows_max);
+    let mut leased = Vec::new();
+    // A lane that had less than its share is empty; what it left goes to the others.
+    while all > 0 {
+        open.retain(|lane| match lane.platform() {
+            Platform::Ios => ios > 0,
+            Platform::Android => android > 0,
+        });
+        let shares = shares(&open, all, ask.turn);
+        if shares.is_empty() {
+            break;
+        }
+        for (lane, share) in shares {
+            let room = match lane.platform() {
+                Platform::Ios => &mut ios,
+                Platform::Android => &mut android,
+            };
+            let share = share.min(*room);
+            let (seen, rows) = lease_lane(connection, lane, ask, share)?;
+            *room -= rows.len();
+            all -= rows.len();
+            leased.extend(rows);
+            if seen < share {
+                open.retain(|one| *one != lane);
+            }
+        }
+    }
+    Ok(leased)
+}
+
+/// Takes up to `limit` due rows of a lane: how many it had, and those that can be worked on.
+fn lease_lane(
+    connection: &Connection,
+    lane: &LaneKey,
+    ask: &LeaseAsk,
+    limit: usize,
+) -> rusqlite::Result<(usize, Vec<Leased>)> {
+    let mut select = connection.prepare_cached(
+        "SELECT body, attempts, state, id, leases FROM delivery
+         WHERE ended_at IS NULL AND lane = ? AND due_at <= ? ORDER BY due_at LIMIT ?",
     )?;
     let mut lease =
         connection.prepare_cached("UPDATE delivery SET due_at = ?, leased = 1, leases = leases + 1 WHERE id = ?")?;
     let mut bury = connection.prepare_cached(
         "UPDATE delivery SET state = 'dead_letter', leased = 0, ended_at = ?, reason = ? WHERE id = ?",
     )?;
-    let mut rows = select.query(params![now.0, limit as i64])?;
+    let mut rows = select.query(params![lane.as_str(), ask.now.0, limit as i64])?;
     let (mut leased, mut dead) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
         let read = || -> rusqlite::Result<Leased> {
@@ -67,7 +136,7 @@ pub(super) fn lease(
                 delivery: read_body(row, 0)?,
                 attempts: row.get(1)?,
                 in_doubt,
-                until,
+                until: ask.until,
             })
         };
         let leases: u32 = row.get(4)?;
@@ -83,13 +152,14 @@ pub(super) fn lease(
         }
     }
     for row in &leased {
-        lease.execute(params![until.0, row.delivery.id.0.as_bytes()])?;
+        lease.execute(params![ask.until.0, row.delivery.id.0.as_bytes()])?;
     }
+    let seen = leased.len() + dead.len();
     for (id, reason) in dead {
         tracing::error!(reason, "a row of the outbox is a dead letter");
-        bury.execute(params![now.0, reason, id])?;
+        bury.execute(params![ask.now.0, reason, id])?;
     }
-    Ok(leased)
+    Ok((seen, leased))
 }
 
 /// Marks rows as being sent; false where the row is not as the worker saw it.

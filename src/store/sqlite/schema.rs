@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 5;
+const TABLES_VERSION: i64 = 7;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -36,11 +36,11 @@ CREATE INDEX fact_subject ON fact (workspace, subject, cause);
 CREATE INDEX fact_order ON fact (workspace, seq);
 -- `due_at` of a leased row is the end of its lease.
 CREATE TABLE delivery (
-    id BLOB PRIMARY KEY,
+    id BLOB PRIMARY KEY, lane TEXT NOT NULL,
     workspace TEXT NOT NULL, user TEXT, campaign TEXT NOT NULL, decided_at INTEGER NOT NULL,
     state TEXT NOT NULL, attempts INTEGER NOT NULL, due_at INTEGER NOT NULL, leased INTEGER NOT NULL,
     leases INTEGER NOT NULL DEFAULT 0, ended_at INTEGER, reason TEXT, body TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX delivery_due ON delivery (due_at) WHERE ended_at IS NULL;
+CREATE INDEX delivery_due ON delivery (lane, due_at) WHERE ended_at IS NULL;
 CREATE INDEX delivery_dead ON delivery (workspace, ended_at, id) WHERE state = 'dead_letter';
 CREATE INDEX delivery_list ON delivery (workspace, decided_at, id);
 CREATE INDEX delivery_user ON delivery (workspace, user, decided_at, id) WHERE user IS NOT NULL;
@@ -65,6 +65,9 @@ CREATE TABLE campaign (
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
 CREATE TABLE settings (
     workspace TEXT PRIMARY KEY, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE webhook (
+    id TEXT PRIMARY KEY, workspace TEXT NOT NULL, version INTEGER NOT NULL, due_at INTEGER, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX webhook_due ON webhook (due_at) WHERE due_at IS NOT NULL;
 CREATE TABLE api_key (
     id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, workspace TEXT NOT NULL, role TEXT NOT NULL,
     name TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID;

@@ -2,8 +2,9 @@
 
 use beckon::{
     domain::{
-        delivery::{Delivery, TriggerKind},
-        ids::{CampaignId, DeliveryId, DeviceId, EventId, SubjectId, UserId, WorkspaceId},
+        campaign::Class,
+        delivery::{Delivery, Platform, TriggerKind},
+        ids::{AppId, CampaignId, DeliveryId, DeviceId, EventId, SubjectId, UserId, WorkspaceId},
         time::Timestamp,
     },
     engine::ports::{Commit, CommitOutcome, HotStore, Store, StoreError, StoredRecord},
@@ -20,7 +21,9 @@ mod differential;
 mod facts;
 mod followers;
 mod hot;
+mod lanes;
 mod present;
+mod reactions;
 mod redis;
 mod sets;
 mod settings;
@@ -101,6 +104,9 @@ pub(super) fn delivery(number: u128, due: i64) -> Delivery {
         device: DeviceId::new("phone").expect("an id"),
         campaign: CampaignId::new("c").expect("an id"),
         campaign_version: 1,
+        class: Class::Marketing,
+        platform: Platform::Ios,
+        app: AppId::new("app").expect("an id"),
         brand: None,
         offer: 0,
         trigger: TriggerKind::Entered,
@@ -160,8 +166,15 @@ on_every_store! {
     followers:
         followers_of_a_topic_come_page_by_page,
         an_outside_event_is_kept_until_everybody_was_told;
+    lanes:
+        a_lane_with_much_does_not_hold_up_the_others,
+        lanes_that_are_held_are_left_alone,
+        slots_are_given_once_and_evenly;
     present:
         who_is_where_changes_with_the_record;
+    reactions:
+        what_became_of_a_push_is_kept_once,
+        an_endpoint_is_leased_by_one_and_changed_by_who_has_it;
     sets:
         versions_are_kept_made_live_and_forgotten_as_a_whole,
         edits_lie_on_top_of_a_version_until_the_next;
@@ -176,6 +189,18 @@ fn run<F: Future<Output = ()>>(url: &str, story: impl FnOnce(Store) -> F) {
     Runtime::new().expect("threads").block_on(async {
         let store = store::open(url).await.expect("a store");
         story(store).await;
+    });
+}
+
+/// Tells a story to so many nodes on one Redis.
+pub(super) fn run_with_nodes(count: usize, story: impl AsyncFnOnce(Vec<Store>)) {
+    let redis = Redis::start();
+    Runtime::new().expect("threads").block_on(async {
+        let mut nodes = Vec::new();
+        for _ in 0..count {
+            nodes.push(store::open(&redis.url("")).await.expect("a store"));
+        }
+        story(nodes).await;
     });
 }
 

@@ -6,13 +6,10 @@
 -- before. Answers for each the version (done), C (conflict) or U (it can't be told any more); then when the partition's next push and its next wake-up are due.
 local p = KEYS[1]
 local resent, kept_ms = ARGV[1] == '1', tonumber(ARGV[2])
-local oldest_fact
 local DELETED = 128
 local IDS_BYTES = 32
 -- A reservation's commit comes long before the mark that it is void goes.
 local RESERVED_MS = 1800000
--- A customer's lists outlive what they name, so that an erasure finds it.
-local BEYOND_MS = 2678400000
 local i = 4
 
 local function take()
@@ -28,10 +25,7 @@ end
 local function clock_ms() return tonumber(redis.call('TIME')[1]) * 1000 end
 
 -- Facts before this millisecond go.
-local function oldest()
-  if not oldest_fact then oldest_fact = string.format('%.0f', clock_ms() - kept_ms) end
-  return oldest_fact
-end
+local function oldest() return string.format('%.0f', clock_ms() - kept_ms) end
 
 local function keep(key, ms) redis.call('PEXPIRE', key, string.format('%.0f', ms)) end
 
@@ -43,27 +37,17 @@ local function unfollow(ws, _, subject)
   redis.call('ZREM', p .. ':fo:' .. ws .. '\0' .. take(), subject)
 end
 
-local function append_fact(ws, who, subject)
+local function take_fact(ws, _, subject)
   local cause, body = take(), take()
-  -- Trimmed exactly: what the index below forgets is gone.
-  local stream, index = p .. ':fx:' .. ws, p .. ':fi:' .. who
-  local id = redis.call('XADD', stream, 'MINID', '=', oldest(), '*', 's', subject, 'b', body)
-  redis.call('RPUSH', index, id .. ' ' .. cause)
-  keep(stream, kept_ms + BEYOND_MS)
-  keep(index, kept_ms + BEYOND_MS)
-  local first = redis.call('LINDEX', index, 0)
-  while first and tonumber(string.match(first, '^%d+')) < tonumber(oldest()) do
-    redis.call('LPOP', index)
-    first = redis.call('LINDEX', index, 0)
-  end
+  append_fact(p, ws, subject, cause, body, kept_ms)
 end
 
 local function insert_delivery(ws, who)
-  local id, decided, campaign, body = take(), take(), take(), take()
+  local id, decided, campaign, lane, body = take(), take(), take(), take(), take()
   local row = p .. ':d:' .. id
   if redis.call('EXISTS', row) == 1 then return end
-  redis.call('HSET', row, 'b', body, 's', 'queued', 'a', '0', 'w', who, 'c', campaign)
-  redis.call('ZADD', p .. ':rt', decided, id)
+  redis.call('HSET', row, 'b', body, 's', 'queued', 'a', '0', 'w', who, 'c', campaign, 'g', lane)
+  wait_in(p, lane, decided, id)
   local mine, old = p .. ':du:' .. who, string.format('%.0f', tonumber(decided) - kept_ms)
   for _, list in ipairs({p .. ':dl:' .. ws, p .. ':dc:' .. ws .. '\0' .. campaign, mine}) do
     redis.call('ZADD', list, decided, id)
@@ -96,12 +80,13 @@ local function erase(ws, who)
   redis.call('DEL', index)
   local mine = p .. ':du:' .. who
   for _, id in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
-    local campaign = redis.call('HGET', p .. ':d:' .. id, 'c')
+    local row = redis.call('HMGET', p .. ':d:' .. id, 'c', 'g')
+    local campaign = row[1]
     if campaign then redis.call('ZREM', p .. ':dc:' .. ws .. '\0' .. campaign, id) end
     redis.call('ZREM', p .. ':dl:' .. ws, id)
-    redis.call('ZREM', p .. ':rt', id)
+    wait_no_more(p, row[2], id)
     redis.call('ZREM', p .. ':dlq', id)
-    redis.call('DEL', p .. ':d:' .. id)
+    redis.call('DEL', p .. ':d:' .. id, p .. ':x:' .. id)
   end
   redis.call('DEL', mine)
 end
@@ -152,7 +137,7 @@ local function commit()
   each(follow, ws, who, subject)
   each(unfollow, ws, who, subject)
   each(insert_delivery, ws, who, subject)
-  each(append_fact, ws, who, subject)
+  each(take_fact, ws, who, subject)
   each(move, ws, who, subject)
   if erases then erase(ws, who) end
   return string.format('%.0f', counted)

@@ -1,0 +1,169 @@
+//! One request: its attempt, what it came to, and what follows from that.
+
+use std::sync::Arc;
+
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{Dispatcher, Ready, Row};
+use crate::{
+    domain::{
+        delivery::{Delivery, Outcome, PushTarget},
+        event::Fact,
+        time::Timestamp,
+    },
+    engine::{
+        EngineError,
+        dispatch::holds::Paused,
+        ports::{Attempt, Finish},
+        records::{Change, Write},
+        retry::judge,
+    },
+};
+
+impl Dispatcher {
+    /// Notes the attempts durably and makes the requests.
+    pub(super) async fn begin(self: &Arc<Self>, ready: Vec<Ready>, sends: &mut JoinSet<()>) -> Result<(), EngineError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let attempts = ready
+            .iter()
+            .map(
+                |Ready {
+                     row: Row { leased, .. },
+                     ..
+                 }| Attempt {
+                    delivery: leased.delivery.id,
+                    workspace: leased.delivery.workspace.clone(),
+                    subject: leased.delivery.subject.clone(),
+                    number: leased.attempts + 1,
+                    leased_until: leased.until,
+                },
+            )
+            .collect();
+        let begun = self.engine.store.hot.begin_attempts(attempts).await?;
+        for (ready, begun) in ready.into_iter().zip(begun) {
+            if begun {
+                sends.spawn(Arc::clone(self).send_one(ready));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one request and hands its end to the finisher.
+    async fn send_one(self: Arc<Self>, ready: Ready) {
+        let Ready { row, push, at } = ready;
+        let Row {
+            leased,
+            permit,
+            lease_ends,
+        } = row;
+        if at > Instant::now() {
+            tokio::time::sleep_until(at).await;
+        }
+        let started = Instant::now();
+        let deadline = started + self.limits.send_timeout;
+        if deadline > lease_ends {
+            // Another worker may soon have the row; it is in doubt there and nothing is lost.
+            return;
+        }
+        let outcome = self.sender.send(&push, deadline).await;
+        self.engine
+            .metrics
+            .push(push.target.platform, &outcome, started.elapsed());
+        let (delivery, attempts) = (&leased.delivery, leased.attempts + 1);
+        let now = self.engine.clock.now();
+        self.mind_the_credential(delivery, &outcome, now);
+        if let Outcome::Accepted {
+            environment: Some(environment),
+            ..
+        } = outcome
+            && let Err(error) = self
+                .engine
+                .correct_environment(delivery, &push.target, environment)
+                .await
+        {
+            tracing::warn!(%error, delivery = %delivery.id, "a device's environment stays wrong until the next push");
+        }
+        let verdict = judge(
+            delivery,
+            outcome,
+            attempts,
+            leased.in_doubt,
+            push.target.registered_at,
+            now,
+        );
+        if verdict.drop_token
+            && let Err(error) = self
+                .drop_token(delivery, &push.target, verdict.reason.as_deref(), now)
+                .await
+        {
+            tracing::warn!(%error, delivery = %delivery.id, "a dead push token stays until the next push finds it dead");
+        }
+        let finish = Finish {
+            delivery: delivery.id,
+            workspace: delivery.workspace.clone(),
+            subject: delivery.subject.clone(),
+            state: verdict.state,
+            attempts: if verdict.counts { attempts } else { leased.attempts },
+            begun: attempts,
+            quiet: !verdict.counts,
+            due_at: verdict.due_at,
+            at: now,
+            reason: verdict.reason,
+        };
+        self.end(finish, permit).await;
+    }
+
+    /// Holds the lanes of a credential that is wrong; lets them go when it works.
+    fn mind_the_credential(&self, delivery: &Delivery, outcome: &Outcome, now: Timestamp) {
+        let holds = &self.engine.holds;
+        let (platform, workspace, app) = (delivery.platform, &delivery.workspace, &delivery.app);
+        match outcome {
+            Outcome::Misconfigured { credential, reason } => {
+                if holds.pause(platform, workspace, app, reason, now) == Paused::TellIt {
+                    tracing::error!(%workspace, %app, %credential, reason, "pushes wait: the push configuration is wrong");
+                }
+            }
+            // The provider has looked at the push itself.
+            Outcome::Accepted { .. } | Outcome::DeadToken { .. } | Outcome::Never { .. } => {
+                if holds.resume(platform, workspace, app) {
+                    tracing::info!(%workspace, %app, "the push configuration works again");
+                    self.engine.outbox_filled.notify_one();
+                }
+            }
+            Outcome::TryLater { .. } | Outcome::Unknown { .. } => {}
+        }
+    }
+
+    /// Takes a dead token from the customer's record, unless the device has told another one since.
+    async fn drop_token(
+        &self,
+        delivery: &Delivery,
+        dead: &PushTarget,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
+        self.engine
+            .records
+            .change(&delivery.workspace, &delivery.subject, |record, _| {
+                let Some(device) = record
+                    .device_mut(&delivery.device)
+                    .filter(|one| one.target.as_ref() == Some(dead))
+                else {
+                    return Change::new((), Write::Nothing);
+                };
+                device.target = None;
+                let fact = Fact::TokenDropped {
+                    device: delivery.device.clone(),
+                    at: now,
+                    reason: reason.unwrap_or_default().to_owned(),
+                };
+                Change {
+                    facts: vec![(None, fact)],
+                    ..Change::new((), Write::Record)
+                }
+            })
+            .await
+    }
+}
