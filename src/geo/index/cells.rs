@@ -290,6 +290,7 @@ impl Outline {
 
     /// The part of the patch that holds whatever those balls meet that meet the square; `None` when none does.
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "so that it is done for all lanes at once")]
     fn within(&self, whole: Patch, square: Square) -> Option<Patch> {
         let last = square.last();
         let (mut first_step, mut last_step) = ([0; 2], [0; 2]);

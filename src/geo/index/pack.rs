@@ -36,14 +36,14 @@ pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let threads = threads(shapes.len());
     let order = sorted(&shapes, threads);
     let mut parts = on_threads(order.chunks(share(order.len(), threads)), |order| {
-        Leaves::pack(&shapes, order)
+        Packed::pack(&shapes, order)
     })
     .into_iter();
     let mut all = parts.next().unwrap_or_default();
     for part in parts {
         all.append(part);
     }
-    let Leaves {
+    let Packed {
         leaves,
         first_polygons,
         radii_m,
@@ -122,7 +122,7 @@ fn on_threads<I: Send, T: Send>(parts: impl Iterator<Item = I>, work: impl Fn(I)
 
 /// The lowest level of an index, and what the others are made of.
 #[derive(Default)]
-struct Leaves {
+struct Packed {
     leaves: Vec<Leaf>,
     first_polygons: Vec<u32>,
     radii_m: Vec<[f32; WIDTH]>,
@@ -135,7 +135,7 @@ struct Leaves {
     patches: Patches,
 }
 
-impl Leaves {
+impl Packed {
     /// Puts these shapes into leaves, in this order.
     fn pack(shapes: &[Shape], order: &[u32]) -> Self {
         let leaves_max = (order.len() + order.len() / SPARE).div_ceil(WIDTH) + 2;
