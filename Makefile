@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and `check` keeps its order under `make -j`, too.
 .NOTPARALLEL:
-.PHONY: help run build test check fmt clippy docs deny bench bench-index prove-crash prove-geometry prove-nginx prove-peers audit tools
+.PHONY: help run build test check fmt clippy docs deny bench bench-index prove-crash prove-nodes prove-redis prove-geometry prove-nginx prove-peers audit tools
 
 BECKON := ./target/release/beckon
 
@@ -75,6 +75,14 @@ bench-index: ## Measure the geofence index against rstar and geo (ROWS=100k-mix,
 prove-crash: ## Kill a server again and again and count what was lost (BECKON_PROVE_ROUNDS=100)
 	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
 		$(CARGO) test --release --locked --test it crash -- --nocapture
+
+prove-nodes: ## Kill and stop four servers that race on few customers; judged from the gateway (BECKON_PROVE_ROUNDS=100)
+	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
+		$(CARGO) test --release --locked --test it proofs::nodes -- --nocapture
+
+prove-redis: ## Kill, stop, fill and delay Redis, and replace a cluster's masters (BECKON_PROVE_ROUNDS=100)
+	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
+		$(CARGO) test --release --locked --test it -- --nocapture --test-threads 1 proofs::redis proofs::cluster
 
 prove-geometry: ## Hold the index against independent oracles at nasty places (BECKON_PROVE_QUERIES=100000)
 	BECKON_PROVE_QUERIES=$${BECKON_PROVE_QUERIES:-100000} \

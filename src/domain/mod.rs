@@ -19,6 +19,7 @@ pub mod operating_hours;
 pub mod presence;
 pub mod push_options;
 pub mod record;
+pub mod settings;
 pub mod time;
 
 #[cfg(test)]

@@ -201,7 +201,8 @@ impl Dispatcher {
             let campaign = catalogue.campaigns.get(&delivery.campaign).map(Arc::as_ref);
             let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
             let geofence = geofence.map(|place| catalogue.places.get(place));
-            match prepare(delivery, record, campaign, geofence, now, self.engine.presence) {
+            let rules = self.engine.rules(&catalogue);
+            match prepare(delivery, record, campaign, geofence, now, rules) {
                 Ok(push) => ready.push(Ready { leased, push, permit }),
                 Err(suppression) => {
                     let finish = suppress(&leased, suppression, now);

@@ -30,6 +30,7 @@ pub mod ports;
 pub mod records;
 pub mod regions;
 pub mod retry;
+pub mod settings;
 pub mod streams;
 pub mod timers;
 pub mod trackers;
@@ -51,7 +52,7 @@ pub struct Engine {
     pub catalogues: Arc<Catalogues>,
     /// Records, by way of a cache.
     pub records: Records,
-    /// How evidence is weighed and how long it holds.
+    /// How evidence is weighed and how long it holds, where a workspace has nothing of its own.
     pub presence: PresenceRules,
     /// Versions of a geofence set that can be made live again.
     pub versions_kept: u32,
@@ -68,7 +69,7 @@ pub struct Engine {
 }
 
 /// Why a use case did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
     /// The store did not.
     #[error(transparent)]
@@ -116,6 +117,11 @@ impl Engine {
         }
     }
 
+    /// How evidence counts in a workspace.
+    fn rules(&self, catalogue: &Catalogue) -> PresenceRules {
+        catalogue.settings.presence.over(self.presence)
+    }
+
     /// What a step of this customer needs.
     fn context<'a>(
         &self,
@@ -129,7 +135,7 @@ impl Engine {
             subject,
             now,
             catalogue,
-            rules: self.presence,
+            rules: self.rules(catalogue),
         }
     }
 }

@@ -81,6 +81,7 @@ scripts!(
     put_edit,
     put_event,
     put_key,
+    put_settings,
     requeue,
     reserve,
     settle,
