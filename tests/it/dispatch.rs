@@ -308,10 +308,11 @@ fn a_push_waits_for_its_provider_and_expires() {
     let mut seen = json!(0);
     wait_for("the end", || {
         let row = &world.api.get("/v1/deliveries?userId=mia")["items"][0];
-        // Once after each attempt: more, and a lease could run out while the next one is under way.
+        // Once after each attempt: more, and a lease could run out while the next one is under way. Longer than the
+        // sixth wait (32 s); after the seventh request the push has expired.
         if row["state"] == "queued" && row["attempts"] != seen {
             seen = row["attempts"].clone();
-            world.clock.advance(DurationMs::from_secs(30));
+            world.clock.advance(DurationMs::from_secs(45));
         }
         row["state"] != "queued" && row["state"] != "sending"
     });
