@@ -23,6 +23,7 @@ mod outages;
 mod owntracks;
 mod porto;
 mod presence;
+mod process;
 mod proofs;
 mod readme;
 mod redis_server;
