@@ -1,10 +1,13 @@
 //! One decision to push one customer, from decided to ended.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     ids::{AppId, BrandId, CampaignId, DeliveryId, DeviceId, EventId, GeofenceId, PushToken, SubjectId, WorkspaceId},
+    push_options::PushOptions,
     time::{DurationMs, Timestamp},
 };
 
@@ -112,6 +115,9 @@ pub struct Message {
     pub title: String,
     /// The text.
     pub body: String,
+    /// Whether one of them was cut because it was too long.
+    #[serde(skip)]
+    pub shortened: bool,
 }
 
 /// One request to a provider.
@@ -120,14 +126,41 @@ pub struct Push {
     /// The delivery; its id is the `apns-id`, the collapse id and Android's tag, so that a second request for it
     /// replaces the first on the screen.
     pub delivery: DeliveryId,
+    /// Tenant: it may have credentials of its own.
+    pub workspace: WorkspaceId,
     /// Where to.
     pub target: PushTarget,
     /// What the customer reads.
     pub message: Message,
-    /// Custom fields for the app, flat.
+    /// How it looks, sounds and behaves.
+    pub options: Arc<PushOptions>,
+    /// Beckon's own custom fields for the app, flat, besides those of `options`.
     pub data: Vec<(String, String)>,
     /// The provider must not show it after this.
     pub expires_at: Timestamp,
+}
+
+/// One of our ways in at a provider, such as `apns:TEAM567890/KEY4567890` or `fcm:my-project`: what is paused when its key
+/// is wrong, and what has connections and quotas of its own. No secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Credential(Arc<str>);
+
+impl Credential {
+    /// Names one.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(Arc::from(name.as_ref()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// What one request came to. Says whether the push can have reached the provider: only [`Outcome::Unknown`] leaves that
@@ -138,6 +171,10 @@ pub enum Outcome {
     Accepted {
         /// The provider's name for it.
         provider_id: String,
+        /// Apple's world that took it, where it is not the one that the device told: the device is in this one.
+        environment: Option<Environment>,
+        /// Whether words were cut to fit the provider's limit.
+        shortened: bool,
     },
     /// The token leads nowhere any more.
     DeadToken {
@@ -160,6 +197,8 @@ pub enum Outcome {
     },
     /// Our credentials or settings are wrong, not this push.
     Misconfigured {
+        /// Which of them; everything else that is sent with it would fare the same.
+        credential: Credential,
         /// What an operator should look at.
         reason: String,
     },

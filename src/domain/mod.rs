@@ -17,6 +17,7 @@ pub mod message;
 pub mod metadata;
 pub mod operating_hours;
 pub mod presence;
+pub mod push_options;
 pub mod record;
 pub mod settings;
 pub mod time;

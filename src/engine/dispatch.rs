@@ -289,10 +289,21 @@ impl Dispatcher {
             .push(push.target.platform, &outcome, started.elapsed());
         let (delivery, attempts) = (&leased.delivery, leased.attempts + 1);
         let now = self.engine.clock.now();
-        if let Outcome::Misconfigured { reason } = &outcome
+        if let Outcome::Misconfigured { credential, reason } = &outcome
             && self.alarm_is_due(now)
         {
-            tracing::error!(reason, "pushes wait: the push configuration is wrong");
+            tracing::error!(%credential, reason, "pushes wait: the push configuration is wrong");
+        }
+        if let Outcome::Accepted {
+            environment: Some(environment),
+            ..
+        } = outcome
+            && let Err(error) = self
+                .engine
+                .correct_environment(delivery, &push.target, environment)
+                .await
+        {
+            tracing::warn!(%error, delivery = %delivery.id, "a device's environment stays wrong until the next push");
         }
         let verdict = judge(
             delivery,

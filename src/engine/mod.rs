@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub mod catalogues;
+mod correct_environment;
 pub mod customers;
 pub mod dispatch;
 pub mod follow;

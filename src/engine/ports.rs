@@ -6,14 +6,16 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 mod control;
+mod shared_tokens;
 
 pub use control::{
     ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoredEdit,
     StoredSettings,
 };
+pub use shared_tokens::{SharedToken, SharedTokens};
 
 use crate::domain::{
-    delivery::{Delivery, DeliveryState, Outcome, Push},
+    delivery::{Credential, Delivery, DeliveryState, Outcome, Push, PushTarget},
     event::{Event, Fact, OutsideEvent},
     ids::{CampaignId, CauseId, DeliveryId, DeviceId, GeofenceId, SubjectId, Topic, UserId, WorkspaceId},
     presence::Evidence,
@@ -31,15 +33,20 @@ pub trait Clock: Send + Sync {
 pub trait PushSender: Send + Sync {
     /// Makes one request and says what it came to. Ends by `deadline`, whatever the peer does.
     async fn send(&self, push: &Push, deadline: Instant) -> Outcome;
+    /// What a push there is sent with. Pushes of one credential share connections, and wait together when it is wrong or
+    /// its provider does not answer.
+    fn credential(&self, workspace: &WorkspaceId, target: &PushTarget) -> Credential;
 }
 
-/// Both halves of an open store.
+/// All sides of an open store.
 #[derive(Clone)]
 pub struct Store {
     /// Records, outbox, facts.
     pub hot: Arc<dyn HotStore>,
     /// Catalogue and keys.
     pub control: Arc<dyn ControlStore>,
+    /// Provider tokens.
+    pub tokens: Arc<dyn SharedTokens>,
 }
 
 /// Why the store did not do it.

@@ -235,6 +235,15 @@ impl Patches {
         }
     }
 
+    /// Adds what others meet, whose leaves come after so many.
+    pub(super) fn append(&mut self, other: Self, leaves: u32) {
+        self.patched.extend(other.patched.into_iter().map(|item| Patched {
+            leaf: item.leaf + leaves,
+            ..item
+        }));
+        self.outlines.extend(other.outlines);
+    }
+
     /// Adds what the leaf's balls meet: at most one patch of each face.
     pub(super) fn add(&mut self, leaf: u32, balls: impl Iterator<Item = (Grid, f64)>) {
         let Self {

@@ -67,6 +67,11 @@ impl Keys {
         format!("{{{}:events}}", self.prefix)
     }
 
+    /// A provider token that the nodes share.
+    pub(super) fn token(&self, name: &str) -> String {
+        format!("{{{}:token}}:{name}", self.prefix)
+    }
+
     /// A part of an upload; uploads are spread.
     pub(super) fn part(&self, upload: Uuid, number: u32) -> String {
         format!("{{{}:u{}}}:{number}", self.prefix, upload.simple())

@@ -38,6 +38,7 @@ mod outbox;
 mod present;
 mod replicas;
 mod scripts;
+mod tokens;
 mod url;
 
 use agenda::Agenda;

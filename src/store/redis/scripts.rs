@@ -85,6 +85,7 @@ scripts!(
     requeue,
     reserve,
     settle,
+    share_token,
 );
 
 /// Collects a script's arguments.

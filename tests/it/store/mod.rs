@@ -27,6 +27,7 @@ mod settings;
 mod shared;
 mod sqlite;
 mod tls;
+mod tokens;
 
 /// A store's answers all together: the first failure is all of theirs.
 pub(crate) trait AllTogether {
@@ -164,6 +165,8 @@ on_every_store! {
     sets:
         versions_are_kept_made_live_and_forgotten_as_a_whole,
         edits_lie_on_top_of_a_version_until_the_next;
+    tokens:
+        servers_agree_on_one_token_while_it_is_fresh;
     settings:
         of_racing_changes_of_a_workspaces_settings_one_wins;
 }
