@@ -298,7 +298,7 @@ fn a_push_waits_for_its_provider_and_expires() {
         .put_circles("shops", &[("shop", "one", SHOP.0, SHOP.1, 100.0)]);
     world
         .api
-        .put_campaign("hello", "entered", "shop", &json!({"validFor": "PT5M"}));
+        .put_campaign("hello", "entered", "shop", &json!({"validFor": "PT1M"}));
     world.api.put_phone("phone", "mia");
     visit(&world, "phone");
     wait_for("a failed attempt", || {

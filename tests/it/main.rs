@@ -28,6 +28,7 @@ mod pace;
 mod peers;
 mod porto;
 mod presence;
+mod process;
 mod proofs;
 mod readme;
 mod redis_server;

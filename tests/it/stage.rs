@@ -9,7 +9,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{ADMIN_KEY, Api, Process, wait_for};
+use crate::{
+    harness::{ADMIN_KEY, Api, wait_for},
+    process::Process,
+};
 
 /// A gateway that lives on while the server dies.
 pub(crate) struct Stage {

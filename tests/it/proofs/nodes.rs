@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{INSIDE, OUTSIDE, Phones, Random, insist, named, prepare, rounds, seed, wait_until_prepared};
 use crate::{
-    harness::{Api, Process, wait_for},
+    harness::{Api, wait_for},
+    process::Process,
     redis_server::Redis,
     stage::Stage,
 };
