@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and `check` keeps its order under `make -j`, too.
 .NOTPARALLEL:
-.PHONY: help run build test check fmt clippy docs deny bench bench-index prove-crash prove-geometry prove-dispatch audit tools
+.PHONY: help run build test check fmt clippy docs deny bench bench-index prove-crash prove-nodes prove-redis prove-dispatch prove-geometry prove-nginx prove-peers audit tools
 
 BECKON := ./target/release/beckon
 
@@ -58,11 +58,12 @@ audit: ## Check the dependencies for known faults; fetches the advisory database
 		{ echo 'needs cargo-deny: cargo install cargo-deny --locked' >&2; exit 1; }
 	$(CARGO) deny --workspace --locked check advisories
 
-bench: ## Drive a release server, then its engine on both stores; replace a large set; measure the index
+bench: ## Drive a release server, then its engine on both stores; replace a large set; measure push client and index
 	$(CARGO) build --release --locked --workspace
 	./target/release/loadtest commute --spawn $(BECKON)
 	./target/release/loadtest replace --spawn $(BECKON)
 	./target/release/loadtest engine
+	./target/release/loadtest push
 	./target/release/loadtest index
 	./target/release/loadtest swap
 
@@ -75,6 +76,14 @@ prove-crash: ## Kill a server again and again and count what was lost (BECKON_PR
 	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
 		$(CARGO) test --release --locked --test it crash -- --nocapture
 
+prove-nodes: ## Kill and stop four servers that race on few customers; judged from the gateway (BECKON_PROVE_ROUNDS=100)
+	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
+		$(CARGO) test --release --locked --test it proofs::nodes -- --nocapture
+
+prove-redis: ## Kill, stop, fill and delay Redis, and replace a cluster's masters (BECKON_PROVE_ROUNDS=100)
+	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
+		$(CARGO) test --release --locked --test it -- --nocapture --test-threads 1 proofs::redis proofs::cluster
+
 prove-dispatch: ## Break the way to the providers and kill servers while many pushes leave (BECKON_PROVE_PUSHES=1000000)
 	BECKON_PROVE_PUSHES=$${BECKON_PROVE_PUSHES:-1000000} \
 		$(CARGO) test --release --locked --test it chaos -- --nocapture --test-threads 1
@@ -82,6 +91,27 @@ prove-dispatch: ## Break the way to the providers and kill servers while many pu
 prove-geometry: ## Hold the index against independent oracles at nasty places (BECKON_PROVE_QUERIES=100000)
 	BECKON_PROVE_QUERIES=$${BECKON_PROVE_QUERIES:-100000} \
 		$(CARGO) test --release --locked --test geometry -- --nocapture
+
+prove-nginx: ## Send 100,000 pushes through nginx, which closes connections every 1000 (BECKON_PROVE_PUSHES)
+	@command -v nginx >/dev/null || { \
+		sudo=; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+		$$sudo apt-get update && $$sudo env DEBIAN_FRONTEND=noninteractive \
+			apt-get install --yes --no-install-recommends nginx-light; }
+	BECKON_PROVE_PUSHES=$${BECKON_PROVE_PUSHES:-100000} \
+		$(CARGO) test --locked --test it nginx -- --nocapture
+
+PEERS := $(CURDIR)/target/peers
+
+prove-peers: ## Other people's programs as the other side: node-apn from npm, PyJWT from PyPI
+	@if ! { command -v npm && command -v python3; } >/dev/null; then \
+		echo 'SKIPPED: npm and python3 are needed to fetch node-apn and PyJWT'; \
+	elif mkdir -p $(PEERS) && npm install --silent --no-fund --no-audit --prefix $(PEERS) @parse/node-apn@8.1 && \
+		{ test -x $(PEERS)/venv/bin/python || python3 -m venv $(PEERS)/venv; } && \
+		$(PEERS)/venv/bin/pip install --quiet 'PyJWT==2.*' cryptography; then \
+		BECKON_PEERS=$(PEERS) $(CARGO) test --locked --test it peers -- --nocapture; \
+	else \
+		echo 'SKIPPED: node-apn or PyJWT could not be fetched'; \
+	fi
 
 # What the tests call besides cargo. Installed where apt is there to do it.
 tools:

@@ -96,8 +96,7 @@ impl Server {
         if admin_key.is_some_and(|key| key.len() < ADMIN_KEY_BYTES_MIN) {
             return Err(StartError::WeakAdminKey);
         }
-        let (apns, fcm) = (config.push.apns.client()?, config.push.fcm.client()?);
-        let providers = Arc::new(Providers::new(apns.as_ref(), fcm.as_ref(), &clock)?);
+        let (apns, fcm) = (config.push.apns_client()?, config.push.fcm_client()?);
         let missing = |ready: bool, what: &str| (!ready).then(|| format!("{what} is not set"));
         let provider_states = vec![
             ("apns", missing(apns.is_some(), "push.apns.key_file")),
@@ -117,6 +116,7 @@ impl Server {
         let caller = Caller::new(&config.webhooks.caller()?).map_err(StartError::Webhooks)?;
         let webhooks: Arc<dyn WebhookSender> = Arc::new(caller);
         let store = store::open(&config.store.url).await?;
+        let providers = Arc::new(Providers::new(apns.as_ref(), fcm.as_ref(), &clock, &store.tokens)?);
         // Before anything is read, so that what others change from now on is not missed.
         let changes = store.control.changes(None).await?;
         let engine = Arc::new(Engine::new(

@@ -1,14 +1,11 @@
 //! Settings: typed sections over the commented defaults in `config/default.toml`. A key that nobody knows fails the start.
 
-mod sending;
-
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use config::{Environment, File, FileFormat};
-use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
@@ -19,9 +16,12 @@ use crate::{
     },
     engine::{dispatch::DispatchLimits, streams::StreamLimits, timers::TimerLimits},
     http::HttpLimits,
-    push::{ApnsConfig, FcmConfig},
 };
 
+mod push;
+mod sending;
+
+pub use push::{ApnsSection, ApnsTeamSection, FcmProjectSection, FcmSection, PushSection};
 pub use sending::{PaceSection, WebhooksSection};
 
 /// The defaults, with what each setting means.
@@ -168,46 +168,6 @@ pub struct DispatchSection {
     pub sweep: DurationMs,
 }
 
-/// `[push]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PushSection {
-    /// Apple.
-    pub apns: ApnsSection,
-    /// Google.
-    pub fcm: FcmSection,
-}
-
-/// `[push.apns]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApnsSection {
-    /// The .p8 file.
-    pub key_file: String,
-    /// Its id.
-    pub key_id: String,
-    /// The team's.
-    pub team_id: String,
-    /// Production.
-    pub base_url: String,
-    /// Development.
-    pub sandbox_base_url: String,
-    /// More roots.
-    pub ca_file: String,
-}
-
-/// `[push.fcm]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FcmSection {
-    /// The service account's file.
-    pub service_account_file: String,
-    /// Where pushes go.
-    pub base_url: String,
-    /// More roots.
-    pub ca_file: String,
-}
-
 /// `[log]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -313,6 +273,7 @@ impl Config {
         if self.geofences.versions_kept == 0 || self.geofences.uploads_max == 0 {
             return wrong("geofences.versions_kept and uploads_max", "must be at least 1");
         }
+        self.push.check()?;
         if self.http.check_ins_max == 0 || self.http.body_bytes_max == 0 {
             return wrong("http.check_ins_max and body_bytes_max", "must be at least 1");
         }
@@ -383,57 +344,6 @@ impl Config {
             crossed_length_max_m: presence.crossed_length_max_m,
             crossed_time_max: presence.crossed_time_max,
         }
-    }
-}
-
-fn read(key: &'static str, path: &str) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| ConfigError::Value {
-        key,
-        detail: format!("{path}: {error}"),
-    })
-}
-
-fn read_roots(key: &'static str, path: &str) -> Result<Option<String>, ConfigError> {
-    if path.is_empty() {
-        Ok(None)
-    } else {
-        read(key, path).map(Some)
-    }
-}
-
-impl ApnsSection {
-    /// The client's settings; `None` when no key is set.
-    pub fn client(&self) -> Result<Option<ApnsConfig>, ConfigError> {
-        if self.key_file.is_empty() {
-            return Ok(None);
-        }
-        if self.key_id.is_empty() || self.team_id.is_empty() {
-            let detail = "are needed beside key_file; Apple shows both where you downloaded the key".to_owned();
-            return Err(ConfigError::Value {
-                key: "push.apns.key_id and team_id",
-                detail,
-            });
-        }
-        let key = SecretString::from(read("push.apns.key_file", &self.key_file)?);
-        let mut client = ApnsConfig::new(key, &self.key_id, &self.team_id);
-        client.base_url.clone_from(&self.base_url);
-        client.sandbox_base_url.clone_from(&self.sandbox_base_url);
-        client.ca_pem = read_roots("push.apns.ca_file", &self.ca_file)?;
-        Ok(Some(client))
-    }
-}
-
-impl FcmSection {
-    /// The client's settings; `None` when no service account is set.
-    pub fn client(&self) -> Result<Option<FcmConfig>, ConfigError> {
-        if self.service_account_file.is_empty() {
-            return Ok(None);
-        }
-        let account = SecretString::from(read("push.fcm.service_account_file", &self.service_account_file)?);
-        let mut client = FcmConfig::new(account);
-        client.base_url.clone_from(&self.base_url);
-        client.ca_pem = read_roots("push.fcm.ca_file", &self.ca_file)?;
-        Ok(Some(client))
     }
 }
 

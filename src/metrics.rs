@@ -35,7 +35,8 @@ macro_rules! label {
 
 label! {
     /// What became of a check-in.
-    CheckInLabel { Processed = "processed", Duplicate = "duplicate", Late = "late", Ignored = "ignored", Rejected = "rejected" }
+    CheckInLabel { Processed = "processed", Duplicate = "duplicate", Late = "late", Ignored = "ignored", Rejected = "rejected",
+        TurnedAway = "turned_away" }
 }
 label! {
     /// What happened.

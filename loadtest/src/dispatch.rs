@@ -299,8 +299,9 @@ impl Stage {
 
     fn dispatch(&self) -> anyhow::Result<(watch::Sender<bool>, tokio::task::JoinHandle<()>)> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (apns, fcm) = (self.config.push.apns.client()?, self.config.push.fcm.client()?);
-        let providers = Arc::new(Providers::new(apns.as_ref(), fcm.as_ref(), &clock)?);
+        let (apns, fcm) = (self.config.push.apns_client()?, self.config.push.fcm_client()?);
+        let tokens = &self.engine.store.tokens;
+        let providers = Arc::new(Providers::new(apns.as_ref(), fcm.as_ref(), &clock, tokens)?);
         let dispatcher = Arc::new(Dispatcher::new(
             Arc::clone(&self.engine),
             providers,

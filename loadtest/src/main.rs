@@ -9,6 +9,7 @@ mod engine;
 mod gateway;
 mod idle;
 mod index;
+mod push;
 mod replace;
 mod report;
 mod spawn;
@@ -44,6 +45,14 @@ enum Scenario {
     EngineFill(engine::EngineFill),
     /// The geofence index against rstar with geo, on one core
     Index(index::Index),
+    /// The push client against a bare `h2` loop: CPU a push, and pushes a second over a slow gateway
+    Push(push::Push),
+    /// A client that measures itself
+    #[command(hide = true)]
+    PushClient(push::PushClient),
+    /// A gateway that takes everything
+    #[command(hide = true)]
+    PushGateway(push::PushGateway),
     /// A large set that is replaced on a server while clients ask
     Replace(replace::Replace),
     /// Queries from several threads while a new index is built and swapped in, and without
@@ -75,6 +84,9 @@ fn main() -> anyhow::Result<ExitCode> {
             .enable_all()
             .build()?
             .block_on(scenario.run()),
+        Scenario::Push(scenario) => scenario.run().map(|()| ExitCode::SUCCESS),
+        Scenario::PushClient(client) => client.run().map(|()| ExitCode::SUCCESS),
+        Scenario::PushGateway(gateway) => gateway.run().map(|()| ExitCode::SUCCESS),
         Scenario::Index(scenario) => scenario.run(),
         Scenario::Swap(scenario) => scenario.run(),
         Scenario::IdleServer(server) => server.run(),

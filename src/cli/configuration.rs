@@ -28,8 +28,8 @@ impl Configuration {
             Self::Check { config } => {
                 let config = Config::load(config.as_deref()).context("the settings can't be used")?;
                 let pushes = [
-                    ("iOS", config.push.apns.client()?.is_some()),
-                    ("Android", config.push.fcm.client()?.is_some()),
+                    ("iOS", config.push.apns_client()?.is_some()),
+                    ("Android", config.push.fcm_client()?.is_some()),
                 ];
                 output::line(format!(
                     "The settings are good. Listens on {}, keeps everything in {}.",

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ConfigError, read_roots};
+use super::{ConfigError, push::read_roots};
 use crate::{
     domain::time::DurationMs,
     engine::{dispatch::PaceLimits, webhooks::WebhookLimits},

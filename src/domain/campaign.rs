@@ -1,5 +1,7 @@
 //! When a campaign speaks, to whom, with which offer and how often.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
     json_reader::{Node, Refusal},
     message::Messages,
     pace::Speed,
+    push_options::PushOptions,
     time::DurationMs,
 };
 
@@ -147,6 +150,8 @@ pub struct Offer {
     pub terms: Value,
     /// The words.
     pub messages: Messages,
+    /// How the push looks, sounds and behaves: the offer's own wishes over the campaign's.
+    pub push: Arc<PushOptions>,
 }
 
 impl GeofenceSelector {
@@ -269,8 +274,8 @@ fn read_window(node: &Node<'_>) -> Result<DurationMs, Refusal> {
 }
 
 impl Offer {
-    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
-        node.only(&["when", "offer", "message"])?;
+    fn read(node: &Node<'_>, push: &Arc<PushOptions>) -> Result<Self, Refusal> {
+        node.only(&["when", "offer", "message", "push"])?;
         let terms = match node.field("offer")? {
             None => Value::Null,
             Some(terms) => {
@@ -293,6 +298,10 @@ impl Offer {
             when: node.field("when")?.map(|rule| Rule::read(&rule)).transpose()?,
             terms,
             messages: Messages::read(&node.required("message")?)?,
+            push: node.field("push")?.map_or_else(
+                || Ok(Arc::clone(push)),
+                |own| PushOptions::read(&own, push).map(Arc::new),
+            )?,
         })
     }
 }
@@ -314,15 +323,21 @@ impl Campaign {
             "speed",
             "validFor",
             "stillThere",
+            "push",
             "offers",
         ])?;
         let statuses = [("active", CampaignStatus::Active), ("paused", CampaignStatus::Paused)];
         let classes = [("marketing", Class::Marketing), ("service", Class::Service)];
+        let push = node.field("push")?.map_or_else(
+            || Ok(PushOptions::default()),
+            |push| PushOptions::read(&push, &PushOptions::default()),
+        )?;
+        let push = Arc::new(push);
         let offers = node.required("offers")?;
         let offers_read = offers
             .items(OFFERS_MAX)?
             .iter()
-            .map(Offer::read)
+            .map(|offer| Offer::read(offer, &push))
             .collect::<Result<Vec<Offer>, Refusal>>()?;
         if offers_read.is_empty() {
             return Err(offers.refuse("needs at least one offer"));

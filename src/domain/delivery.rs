@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     campaign::Class,
     ids::{AppId, BrandId, CampaignId, DeliveryId, DeviceId, EventId, GeofenceId, PushToken, SubjectId, WorkspaceId},
+    push_options::PushOptions,
     time::{DurationMs, Timestamp},
 };
 
@@ -121,6 +122,9 @@ pub struct Message {
     pub title: String,
     /// The text.
     pub body: String,
+    /// Whether one of them was cut because it was too long.
+    #[serde(skip)]
+    pub shortened: bool,
 }
 
 /// One request to a provider.
@@ -129,11 +133,15 @@ pub struct Push {
     /// The delivery; its id is the `apns-id`, the collapse id and Android's tag, so that a second request for it
     /// replaces the first on the screen.
     pub delivery: DeliveryId,
+    /// Tenant: it may have credentials of its own.
+    pub workspace: WorkspaceId,
     /// Where to.
     pub target: PushTarget,
     /// What the customer reads.
     pub message: Message,
-    /// Custom fields for the app, flat.
+    /// How it looks, sounds and behaves.
+    pub options: Arc<PushOptions>,
+    /// Beckon's own custom fields for the app, flat, besides those of `options`.
     pub data: Vec<(String, String)>,
     /// The provider must not show it after this.
     pub expires_at: Timestamp,
@@ -170,6 +178,10 @@ pub enum Outcome {
     Accepted {
         /// The provider's name for it.
         provider_id: String,
+        /// Apple's world that took it, where it is not the one that the device told: the device is in this one.
+        environment: Option<Environment>,
+        /// Whether words were cut to fit the provider's limit.
+        shortened: bool,
     },
     /// The token leads nowhere any more.
     DeadToken {
@@ -192,6 +204,8 @@ pub enum Outcome {
     },
     /// Our credentials or settings are wrong, not this push.
     Misconfigured {
+        /// Which of them; everything else that is sent with it would fare the same.
+        credential: Credential,
         /// What an operator should look at.
         reason: String,
     },

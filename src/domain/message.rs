@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{
     delivery::Message,
@@ -12,8 +13,13 @@ use super::{
 
 /// Longest template, in bytes.
 const TEMPLATE_BYTES_MAX: usize = 4096;
-/// Longest rendered text, in characters; what is beyond is cut, with an ellipsis.
-const RENDERED_CHARS_MAX: usize = 2000;
+/// Longest rendered title, in bytes; what is beyond is cut, with an ellipsis. Phones show far less.
+const TITLE_BYTES_MAX: usize = 512;
+/// Longest rendered body, in bytes. No provider takes more than 4096 for a whole push; the one who sends cuts it to what
+/// is left beside the rest.
+const BODY_BYTES_MAX: usize = 4096;
+/// Stands for what was cut.
+pub const ELLIPSIS: &str = "…";
 /// Instructions that one rendering may use.
 const FUEL: u64 = 20_000;
 /// Most languages of one message.
@@ -66,9 +72,13 @@ impl Messages {
         let Some(template) = self.nearest(locale) else {
             return Err(RenderError("it has no language".to_owned()));
         };
+        let title = render(&template.title, context).map_err(RenderError)?;
+        let body = render(&template.body, context).map_err(RenderError)?;
+        let shortened = title.len() > TITLE_BYTES_MAX || body.len() > BODY_BYTES_MAX;
         Ok(Message {
-            title: render(&template.title, context).map_err(RenderError)?,
-            body: render(&template.body, context).map_err(RenderError)?,
+            title: shorten(title, TITLE_BYTES_MAX),
+            body: shorten(body, BODY_BYTES_MAX),
+            shortened,
         })
     }
 
@@ -119,13 +129,32 @@ fn render(source: &str, context: &impl Serialize) -> Result<String, String> {
             minijinja::escape_formatter(out, state, value)
         }
     });
-    let text = environment
+    environment
         .render_str(source, minijinja::value::Serde(context))
-        .map_err(|error| error.to_string())?;
-    if text.chars().count() <= RENDERED_CHARS_MAX {
-        return Ok(text);
+        .map_err(|error| error.to_string())
+}
+
+/// Cuts what is longer than `bytes_max`, between two characters as people see them, and says so with an ellipsis.
+fn shorten(text: String, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text;
     }
-    Ok(text.chars().take(RENDERED_CHARS_MAX - 1).chain(['…']).collect())
+    let head = head_within(&text, bytes_max.saturating_sub(ELLIPSIS.len()), char::len_utf8);
+    format!("{head}{ELLIPSIS}")
+}
+
+/// The longest beginning of `text` whose characters together cost at most `room`, without blanks at its end. It never
+/// ends within a character as people see it, such as an emoji of several code points (UAX #29).
+pub fn head_within(text: &str, room: usize, cost: impl Fn(char) -> usize) -> &str {
+    let mut used = 0;
+    let end = text
+        .grapheme_indices(true)
+        .find(|(_, grapheme)| {
+            used += grapheme.chars().map(&cost).sum::<usize>();
+            used > room
+        })
+        .map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default().trim_end()
 }
 
 #[cfg(test)]
@@ -151,6 +180,31 @@ mod tests {
         assert_eq!(title(Some("fr")), "Hi Li");
         assert_eq!(title(None), "Hi Li");
         assert_eq!(messages.render(None, &json!({})).expect("renders").title, "Hi there");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters_and_said_to_be() {
+        let messages =
+            messages(&json!({"en": {"title": "{{ user.name }}", "body": "{{ user.story }}"}})).expect("valid");
+        let family = "👨‍👩‍👧‍👦";
+        let story = format!("{}{}", "x".repeat(20), family.repeat(400));
+        let context = json!({"user": {"name": format!("{}é", "n".repeat(511)), "story": story}});
+        let message = messages.render(None, &context).expect("renders");
+        assert!(message.shortened);
+        assert_eq!(message.title, format!("{}…", "n".repeat(509)));
+        let kept = message
+            .body
+            .strip_prefix(&"x".repeat(20))
+            .and_then(|rest| rest.strip_suffix('…'));
+        let kept = kept.expect("cut");
+        assert!(message.body.len() > 4096 - 2 * family.len() && message.body.len() <= 4096);
+        assert_eq!(
+            kept,
+            family.repeat(kept.len() / family.len()),
+            "no family is torn apart"
+        );
+        let short = messages.render(None, &json!({})).expect("renders");
+        assert!(!short.shortened);
     }
 
     #[test]

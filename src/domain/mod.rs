@@ -19,7 +19,9 @@ pub mod metadata;
 pub mod operating_hours;
 pub mod pace;
 pub mod presence;
+pub mod push_options;
 pub mod record;
+pub mod settings;
 pub mod time;
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub struct CampaignSends {
 }
 
 /// Why stored bytes are no record.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
     /// Written by a newer Beckon.
     #[error("the record has schema {0}, this Beckon knows up to {RECORD_SCHEMA}: upgrade this node")]

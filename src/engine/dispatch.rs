@@ -287,14 +287,8 @@ impl Dispatcher {
             let campaign = catalogue.campaigns.get(&delivery.campaign).map(Arc::as_ref);
             let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
             let geofence = geofence.map(|place| catalogue.places.get(place));
-            match prepare(
-                delivery,
-                record.as_deref(),
-                campaign,
-                geofence,
-                now,
-                self.engine.presence,
-            ) {
+            let rules = self.engine.rules(&catalogue);
+            match prepare(delivery, record.as_deref(), campaign, geofence, now, rules) {
                 Ok(push) => ready.push(Ready { row, push, at }),
                 Err(suppression) => {
                     let finish = suppress(&row.leased, suppression, now);

@@ -1,4 +1,5 @@
-//! Follows what other processes on the same store change: geofences, campaigns, keys. They tell nobody, so this one asks,
+//! Follows what other processes on the same store change: geofences, campaigns, settings,
+//! keys. They tell nobody, so this one asks,
 //! often; an answer without changes is one small read.
 //!
 //! What is told once is owed until it has been read. So something unreadable keeps back only its own workspace, and is
@@ -36,6 +37,7 @@ struct Owed {
 #[derive(Default)]
 struct Debt {
     campaigns: bool,
+    settings: bool,
     places: bool,
     edits: Vec<(SetName, GeofenceId)>,
     retry: Retry,
@@ -62,7 +64,7 @@ impl Retry {
 
 impl Debt {
     fn is_paid(&self) -> bool {
-        !self.campaigns && !self.places && self.edits.is_empty()
+        !self.campaigns && !self.settings && !self.places && self.edits.is_empty()
     }
 }
 
@@ -74,6 +76,7 @@ impl Owed {
                 self.keys_retry.not_before = None;
             }
             ControlChange::Campaigns(workspace) => self.of(workspace).campaigns = true,
+            ControlChange::Settings(workspace) => self.of(workspace).settings = true,
             ControlChange::Sets(workspace) => self.of(workspace).places = true,
             ControlChange::Edit(workspace, set, id) => self.of(workspace).edits.push((set, id)),
             ControlChange::Everything => self.everything = true,
@@ -128,7 +131,7 @@ impl Engine {
             all.extend(self.catalogues.workspaces());
             for workspace in all {
                 let debt = owed.of(workspace);
-                (debt.campaigns, debt.places) = (true, true);
+                (debt.campaigns, debt.settings, debt.places) = (true, true, true);
             }
             owed.add(ControlChange::Keys);
             owed.everything = false;
@@ -146,6 +149,7 @@ impl Engine {
         for (workspace, debt) in &mut due {
             for paid in [
                 self.pay_campaigns(workspace, debt).await,
+                self.pay_settings(workspace, debt).await,
                 self.pay_edits(workspace, debt).await,
             ] {
                 away = away.and(paid.or_else(|error| put_off(error, &mut debt.retry, Some(workspace))));
@@ -163,6 +167,14 @@ impl Engine {
         if debt.campaigns {
             self.catalogues.reload_campaigns(workspace).await?;
             debt.campaigns = false;
+        }
+        Ok(())
+    }
+
+    async fn pay_settings(&self, workspace: &WorkspaceId, debt: &mut Debt) -> Result<(), StoreError> {
+        if debt.settings {
+            self.catalogues.reload_settings(workspace).await?;
+            debt.settings = false;
         }
         Ok(())
     }

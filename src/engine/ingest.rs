@@ -1,6 +1,6 @@
 //! The way of a check-in: whose is it, where is it, what follows, commit, answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Engine, EngineError,
@@ -73,15 +73,16 @@ struct Item {
 
 impl Engine {
     /// Takes check-ins of one workspace. Those of one customer are taken in the order of their times, in one commit. The answers
-    /// come in the order of `check_ins`; `None` for a device that is unknown.
+    /// come in the order of `check_ins`, each for itself: where a part of the store is away, only its customers are turned
+    /// away. `None` for a device that is unknown.
     pub async fn check_in(
         &self,
         workspace: &WorkspaceId,
         check_ins: Vec<CheckIn>,
         unknown: UnknownDevice,
-    ) -> Result<Vec<Option<Answer>>, EngineError> {
+    ) -> Vec<Result<Option<Answer>, EngineError>> {
         let catalogue = self.catalogues.of(workspace);
-        let mut answers: Vec<Option<Answer>> = check_ins.iter().map(|_| None).collect();
+        let mut answers: Vec<Result<Option<Answer>, EngineError>> = check_ins.iter().map(|_| Ok(None)).collect();
         let mut items: Vec<Item> = check_ins
             .into_iter()
             .enumerate()
@@ -97,13 +98,24 @@ impl Engine {
         // A device that has moved to another customer since its owner was looked up is looked up once more. One that is
         // about to move arrives first: what was sent before must count.
         for _ in 0..ROUNDS_MAX {
-            let (subjects, groups) = self.group_by_subject(workspace, items, unknown).await?;
+            let (subjects, groups) = self.group_by_subject(workspace, items, unknown, &mut answers).await;
             let steps = self
                 .step_groups(workspace, &catalogue, &subjects, &groups, unknown)
-                .await?;
+                .await;
             items = Vec::new();
-            for ((subject, group), (record, effects)) in subjects.iter().zip(groups).zip(steps) {
-                self.finish_moves(workspace, subject, &record).await?;
+            for ((subject, group), step) in subjects.iter().zip(groups).zip(steps) {
+                let arrived = async {
+                    let step = step?;
+                    self.finish_moves(workspace, subject, &step.0).await?;
+                    Ok::<_, EngineError>(step)
+                };
+                let (record, effects) = match arrived.await {
+                    Ok(step) => step,
+                    Err(error) => {
+                        fail(&mut answers, group.iter().map(|item| item.position), &error);
+                        continue;
+                    }
+                };
                 for (item, effects) in group.into_iter().zip(effects) {
                     if effects.status == Status::NotHere {
                         self.records.forget_owner(workspace, &item.check_in.device);
@@ -111,48 +123,63 @@ impl Engine {
                         continue;
                     }
                     let position = item.position;
-                    let answer = self
-                        .answer(workspace, subject, &record, &catalogue, item.check_in, effects)
-                        .await?;
-                    answers[position] = Some(answer);
+                    let answer = self.answer(workspace, subject, &record, &catalogue, item.check_in, effects);
+                    answers[position] = answer.await.map(Some);
                 }
             }
             if items.is_empty() {
                 break;
             }
         }
+        fail(
+            &mut answers,
+            items.iter().map(|item| item.position),
+            &EngineError::Contended,
+        );
         for answer in &answers {
-            self.metrics.check_in(
-                answer
-                    .as_ref()
-                    .map_or(CheckInLabel::Rejected, |answer| answer.status.into()),
-            );
+            self.metrics.check_in(match answer {
+                Ok(Some(answer)) => answer.status.into(),
+                Ok(None) => CheckInLabel::Rejected,
+                Err(_) => CheckInLabel::TurnedAway,
+            });
         }
-        Ok(answers)
+        answers
     }
 
     /// Finds the customers and puts each one's check-ins together, in the order of their times. Unknown devices are left out or become
-    /// anonymous customers.
+    /// anonymous customers; where it can't be told whose a device is, that is its answer.
     async fn group_by_subject(
         &self,
         workspace: &WorkspaceId,
         items: Vec<Item>,
         unknown: UnknownDevice,
-    ) -> Result<(Vec<SubjectId>, Vec<Vec<Item>>), EngineError> {
-        let mut devices: Vec<DeviceId> = items.iter().map(|item| item.check_in.device.clone()).collect();
-        devices.sort_unstable();
-        devices.dedup();
-        let owners = self.records.owners(workspace, &devices).await?;
-        let owners: HashMap<DeviceId, Option<SubjectId>> = devices.into_iter().zip(owners).collect();
+        answers: &mut [Result<Option<Answer>, EngineError>],
+    ) -> (Vec<SubjectId>, Vec<Vec<Item>>) {
+        let mut by_device: BTreeMap<DeviceId, Vec<usize>> = BTreeMap::new();
+        for (index, item) in items.iter().enumerate() {
+            by_device.entry(item.check_in.device.clone()).or_default().push(index);
+        }
+        let devices: Vec<DeviceId> = by_device.keys().cloned().collect();
+        let mut owners: Vec<Option<SubjectId>> = items.iter().map(|_| None).collect();
+        for (indexes, owner) in by_device
+            .values()
+            .zip(self.records.each_owner(workspace, &devices).await)
+        {
+            match (owner, unknown) {
+                (Err(error), _) => fail(answers, indexes.iter().map(|&index| items[index].position), &error),
+                (Ok(Some(owner)), _) => indexes.iter().for_each(|&index| owners[index] = Some(owner.clone())),
+                (Ok(None), UnknownDevice::Create) => {
+                    for &index in indexes {
+                        owners[index] = Some(SubjectId::Anonymous(items[index].check_in.device.clone()));
+                    }
+                }
+                (Ok(None), UnknownDevice::Refuse) => {}
+            }
+        }
         let (mut subjects, mut groups) = (Vec::new(), Vec::<Vec<Item>>::new());
         let mut places: HashMap<SubjectId, usize> = HashMap::new();
-        for item in items {
-            let device = &item.check_in.device;
-            let subject = match (owners.get(device).and_then(Option::clone), unknown) {
-                (Some(subject), _) => subject,
-                (None, UnknownDevice::Create) => SubjectId::Anonymous(device.clone()),
-                (None, UnknownDevice::Refuse) => continue,
-            };
+        for (item, subject) in items.into_iter().zip(owners) {
+            let Some(subject) = subject else { continue };
             let place = *places.entry(subject.clone()).or_insert_with(|| {
                 subjects.push(subject);
                 groups.push(Vec::new());
@@ -164,7 +191,7 @@ impl Engine {
         for group in &mut groups {
             group.sort_by_key(|item| item.check_in.at);
         }
-        Ok((subjects, groups))
+        (subjects, groups)
     }
 
     /// Steps each customer through their check-ins and commits.
@@ -175,18 +202,18 @@ impl Engine {
         subjects: &[SubjectId],
         groups: &[Vec<Item>],
         unknown: UnknownDevice,
-    ) -> Result<Vec<(Record, Vec<Effects>)>, EngineError> {
+    ) -> Vec<Result<(Record, Vec<Effects>), EngineError>> {
         let now = self.clock.now();
         let steps = self
             .records
-            .change_many(workspace, subjects, |index, record, _| {
+            .change_each(workspace, subjects, |index, record, _| {
                 let subject = &subjects[index];
                 let context = self.context(workspace, subject, now, catalogue);
                 step_one(record, &groups[index], context, unknown)
             })
-            .await?;
+            .await;
         let mut decided = 0;
-        for (_, effects) in &steps {
+        for (_, effects) in steps.iter().flatten() {
             for effects in effects {
                 decided += effects.deliveries.len();
                 effects.events.iter().for_each(|event| self.metrics.event(event.kind));
@@ -196,7 +223,7 @@ impl Engine {
             self.metrics.decided(decided);
             self.outbox_filled.notify_one();
         }
-        Ok(steps)
+        steps
     }
 
     /// What the phone is told. A check-in that was here before is told what it brought about then.
@@ -247,6 +274,17 @@ impl Engine {
             geofences,
             regions,
         })
+    }
+}
+
+/// The same answer for several.
+fn fail(
+    answers: &mut [Result<Option<Answer>, EngineError>],
+    positions: impl Iterator<Item = usize>,
+    error: &EngineError,
+) {
+    for position in positions {
+        answers[position] = Err(error.clone());
     }
 }
 

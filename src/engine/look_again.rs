@@ -1,5 +1,7 @@
 //! The last look before a push leaves: is it still wanted, and in which words. Pure.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::ports::{Finish, Leased};
@@ -100,8 +102,10 @@ pub(super) fn prepare(
     );
     Ok(Push {
         delivery: delivery.id,
+        workspace: delivery.workspace.clone(),
         target,
         message,
+        options: Arc::clone(&offer.push),
         data,
         expires_at: delivery.expires_at,
     })

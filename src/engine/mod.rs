@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub mod catalogues;
+mod correct_environment;
 pub mod customers;
 pub mod dispatch;
 pub mod follow;
@@ -30,6 +31,7 @@ pub mod reactions;
 pub mod records;
 pub mod regions;
 pub mod retry;
+pub mod settings;
 pub mod streams;
 pub mod timers;
 pub mod trackers;
@@ -53,7 +55,7 @@ pub struct Engine {
     pub catalogues: Arc<Catalogues>,
     /// Records, by way of a cache.
     pub records: Records,
-    /// How evidence is weighed and how long it holds.
+    /// How evidence is weighed and how long it holds, where a workspace has nothing of its own.
     pub presence: PresenceRules,
     /// Versions of a geofence set that can be made live again.
     pub versions_kept: u32,
@@ -72,7 +74,7 @@ pub struct Engine {
 }
 
 /// Why a use case did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
     /// The store did not.
     #[error(transparent)]
@@ -121,6 +123,11 @@ impl Engine {
         }
     }
 
+    /// How evidence counts in a workspace.
+    fn rules(&self, catalogue: &Catalogue) -> PresenceRules {
+        catalogue.settings.presence.over(self.presence)
+    }
+
     /// What a step of this customer needs.
     fn context<'a>(
         &self,
@@ -134,7 +141,7 @@ impl Engine {
             subject,
             now,
             catalogue,
-            rules: self.presence,
+            rules: self.rules(catalogue),
         }
     }
 }

@@ -7,11 +7,14 @@ use tokio::time::Instant;
 
 mod control;
 mod outbox;
+mod shared_tokens;
 mod webhooks;
 
 pub use control::{
     ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoredEdit,
+    StoredSettings,
 };
+pub use shared_tokens::{SharedToken, SharedTokens};
 
 pub use outbox::{
     Attempt, DeadLetter, DeliveryFilter, DeliveryRow, Finish, LEASES_MAX, LeaseAsk, Leased, REACTIONS_MAX,
@@ -52,6 +55,8 @@ pub struct Store {
     pub hot: Arc<dyn HotStore>,
     /// Catalogue and keys.
     pub control: Arc<dyn ControlStore>,
+    /// Provider tokens.
+    pub tokens: Arc<dyn SharedTokens>,
     /// Endpoints that are told what happens.
     pub webhooks: Arc<dyn WebhookStore>,
 }
@@ -185,20 +190,21 @@ pub struct FanOut {
 /// Records, outbox and facts: what every check-in touches.
 #[async_trait]
 pub trait HotStore: Send + Sync {
-    /// Reads records; `None` where there is none.
+    /// Reads records, each for itself; `None` where there is none.
     async fn load(
         &self,
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
-    ) -> Result<Vec<Option<StoredRecord>>, StoreError>;
-    /// Whose devices these are.
+    ) -> Vec<Result<Option<StoredRecord>, StoreError>>;
+    /// Whose devices these are, each for itself.
     async fn subjects_of(
         &self,
         workspace: &WorkspaceId,
         devices: &[DeviceId],
-    ) -> Result<Vec<Option<SubjectId>>, StoreError>;
-    /// Tries each commit for itself; all that are done are durable when this returns.
-    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+    ) -> Vec<Result<Option<SubjectId>, StoreError>>;
+    /// Tries each commit for itself; all that are done are durable when this returns. Whether one with an error was done is
+    /// unknown.
+    async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<CommitOutcome, StoreError>>;
     /// The events that an earlier input brought about.
     async fn events_of(
         &self,

@@ -15,6 +15,9 @@ const MISCONFIGURED_WAIT: DurationMs = DurationMs::from_secs(15);
 /// Told of a delivery whose earlier request may have arrived too.
 const SENT_AGAIN: &str = "sent again under the same names: how an earlier request ended is unknown";
 
+/// Told of a delivery whose words did not fit.
+const SHORTENED: &str = "the text was cut to fit the provider's 4096 bytes";
+
 /// What a delivery comes to after a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disposition {
@@ -73,7 +76,15 @@ pub fn judge(
         (DeliveryState::Queued, DeliveryState::Failed)
     };
     match outcome {
-        Outcome::Accepted { .. } => end(DeliveryState::Accepted, in_doubt.then(|| SENT_AGAIN.to_owned())),
+        Outcome::Accepted { shortened, .. } => {
+            let notes = [(in_doubt, SENT_AGAIN), (shortened, SHORTENED)];
+            let notes: Vec<&str> = notes
+                .iter()
+                .filter(|(is_so, _)| *is_so)
+                .map(|(_, note)| *note)
+                .collect();
+            end(DeliveryState::Accepted, (!notes.is_empty()).then(|| notes.join("; ")))
+        }
         Outcome::DeadToken { reason, since } => {
             let meant = since.is_none_or(|since| registered_at <= since);
             Disposition {
@@ -93,7 +104,7 @@ pub fn judge(
             again(waiting, given_up, wait, reason)
         }
         Outcome::Never { reason } => end(given_up, Some(reason)),
-        Outcome::Misconfigured { reason } => Disposition {
+        Outcome::Misconfigured { reason, .. } => Disposition {
             counts: false,
             ..again(waiting, given_up, MISCONFIGURED_WAIT, reason)
         },
@@ -111,6 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::delivery::Credential;
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -186,13 +198,17 @@ mod tests {
             DeliveryState::Sending,
             "the doubt stays"
         );
-        let accepted = || Outcome::Accepted {
+        let accepted = |shortened| Outcome::Accepted {
             provider_id: String::new(),
+            environment: None,
+            shortened,
         };
-        assert_eq!(verdict(accepted(), false).reason, None);
-        assert_eq!(verdict(accepted(), true).reason.as_deref(), Some(SENT_AGAIN));
+        assert_eq!(verdict(accepted(false), false).reason, None);
+        assert_eq!(verdict(accepted(false), true).reason.as_deref(), Some(SENT_AGAIN));
+        assert_eq!(verdict(accepted(true), false).reason.as_deref(), Some(SHORTENED));
         let misconfigured = verdict(
             Outcome::Misconfigured {
+                credential: Credential::new("apns:TEAM/KEY"),
                 reason: "no key".to_owned(),
             },
             false,

@@ -6,6 +6,7 @@
 use super::{Engine, EngineError, ports::Stay};
 use crate::domain::{
     ids::{DeviceId, GeofenceId, SubjectId, UserId, WorkspaceId},
+    presence::PresenceRules,
     record::Record,
 };
 
@@ -38,6 +39,7 @@ impl Engine {
         limit: usize,
     ) -> Result<(Vec<Guest>, Option<Place>), EngineError> {
         let mut guests = Vec::new();
+        let rules = self.rules(&self.catalogues.of(workspace));
         for _ in 0..READS_MAX {
             let place = after.as_ref().map(|(subject, device)| (subject, device));
             let wanted = limit - guests.len();
@@ -49,8 +51,9 @@ impl Engine {
             let subjects: Vec<SubjectId> = present.iter().map(|present| present.subject.clone()).collect();
             let records = self.records.get_many(workspace, &subjects).await?;
             for (present, record) in present.into_iter().zip(records) {
-                guests
-                    .extend(record.and_then(|record| self.guest(&record, &present.subject, present.device, geofence)));
+                let seen =
+                    record.and_then(|record| self.guest(&record, &present.subject, present.device, geofence, rules));
+                guests.extend(seen);
             }
             if guests.len() >= limit {
                 break;
@@ -60,7 +63,14 @@ impl Engine {
     }
 
     /// `None`: the device is not there, or its customer does not want it to be known.
-    fn guest(&self, record: &Record, subject: &SubjectId, device: DeviceId, geofence: &GeofenceId) -> Option<Guest> {
+    fn guest(
+        &self,
+        record: &Record,
+        subject: &SubjectId,
+        device: DeviceId,
+        geofence: &GeofenceId,
+        rules: PresenceRules,
+    ) -> Option<Guest> {
         let consent = record.profile.consent;
         if consent.location == Some(false) {
             return None;
@@ -71,7 +81,7 @@ impl Engine {
             .visits
             .iter()
             .find(|visit| visit.geofence == *geofence)?;
-        if !visit.holds_at(known.clock(self.clock.now()), self.presence) {
+        if !visit.holds_at(known.clock(self.clock.now()), rules) {
             return None;
         }
         let stay = Stay {

@@ -31,6 +31,7 @@ mod ops;
 mod owntracks;
 mod pages;
 pub mod problem;
+mod settings;
 mod stream;
 pub mod uploads;
 mod users;
@@ -116,6 +117,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     dead_letters::routes(config);
     deliveries::routes(config);
     keys::routes(config);
+    settings::routes(config);
     webhooks::routes(config);
     ops::routes(config);
     config.default_service(web::to(not_found));

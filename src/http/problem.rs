@@ -153,7 +153,7 @@ pub struct ProblemBody<'a> {
 }
 
 /// Seconds after which a client may come again.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub(super) const RETRY_AFTER_SECONDS: &str = "1";
 
 impl Problem {
     /// A problem with what is wrong in this case.
@@ -202,6 +202,15 @@ impl Problem {
             if let Some(pointer) = &mut wrong.pointer {
                 *pointer = format!("{prefix}{pointer}");
             }
+        }
+        self
+    }
+
+    /// With what to do about it, if it may be gone by then.
+    #[must_use]
+    pub fn with_advice(mut self, advice: &str) -> Self {
+        if self.code.status() == 503 {
+            self.detail = format!("{}: {advice}", self.detail);
         }
         self
     }

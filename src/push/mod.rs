@@ -9,6 +9,7 @@
 //! HTTP status. Tokens, keys and message texts are never logged.
 
 mod apns;
+mod choice;
 mod fcm;
 mod payload;
 mod pool;
@@ -17,7 +18,8 @@ pub mod sandbox;
 #[cfg(test)]
 mod tests;
 
-pub use apns::ApnsConfig;
-pub use fcm::FcmConfig;
+pub use apns::{ApnsAuth, ApnsConfig, ApnsCredential};
+pub use choice::Scope;
+pub use fcm::{FcmAuth, FcmConfig, FcmCredential};
 pub use pool::{PoolOptions, SetupError};
 pub use router::Providers;

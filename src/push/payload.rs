@@ -2,40 +2,41 @@
 
 use bytes::Bytes;
 
+use crate::domain::message::{ELLIPSIS, head_within};
+
 /// Most bytes of a push's JSON, at both providers.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 4096;
 
-const ELLIPSIS: &str = "…";
+/// A payload that fits.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fitted {
+    pub(super) bytes: Bytes,
+    /// Whether the body had to be cut.
+    pub(super) shortened: bool,
+}
 
 /// Renders with the whole `body`, or with as much of it as fits [`PAYLOAD_BYTES_MAX`] and an ellipsis. `render` must
 /// put the body into one JSON string. Nothing when even an empty body is too long.
 pub(super) fn fit(
     body: &str,
     render: impl Fn(&str) -> serde_json::Result<Vec<u8>>,
-) -> serde_json::Result<Option<Bytes>> {
+) -> serde_json::Result<Option<Fitted>> {
     let whole = render(body)?;
     if whole.len() <= PAYLOAD_BYTES_MAX {
-        return Ok(Some(whole.into()));
+        return Ok(Some(Fitted {
+            bytes: whole.into(),
+            shortened: false,
+        }));
     }
     let around = render("")?.len() + ELLIPSIS.len();
     let Some(room) = PAYLOAD_BYTES_MAX.checked_sub(around) else {
         return Ok(None);
     };
-    let shortened = render(&format!("{}{ELLIPSIS}", head(body, room)))?;
-    Ok(Some(shortened.into()))
-}
-
-/// The longest beginning of `text` that takes at most `room` bytes inside a JSON string, without blanks at its end.
-fn head(text: &str, room: usize) -> &str {
-    let mut used = 0;
-    let end = text
-        .char_indices()
-        .find(|(_, character)| {
-            used += escaped_bytes(*character);
-            used > room
-        })
-        .map_or(text.len(), |(at, _)| at);
-    text.get(..end).unwrap_or_default().trim_end()
+    let shortened = render(&format!("{}{ELLIPSIS}", head_within(body, room, escaped_bytes)))?;
+    Ok(Some(Fitted {
+        bytes: shortened.into(),
+        shortened: true,
+    }))
 }
 
 /// What a character takes inside a JSON string as `serde_json` writes it.
@@ -58,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_text_that_fits_is_left_alone() {
-        let bytes = fit("Coffee", render).unwrap().unwrap();
-        assert_eq!(bytes, render("Coffee").unwrap());
+        let fitted = fit("Coffee", render).unwrap().unwrap();
+        assert_eq!((&*fitted.bytes, fitted.shortened), (&*render("Coffee").unwrap(), false));
     }
 
     #[test]
@@ -71,7 +72,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_long_text_fills_the_limit(text in "[ -~\\n\\u{0}\"张🛫]{4096,6000}") {
-            let bytes = fit(&text, render).unwrap().unwrap();
+            let Fitted { bytes, shortened } = fit(&text, render).unwrap().unwrap();
+            prop_assert!(shortened);
             prop_assert!(bytes.len() <= PAYLOAD_BYTES_MAX);
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             let body = value["body"].as_str().unwrap();

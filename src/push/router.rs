@@ -10,7 +10,7 @@ use crate::{
         delivery::{Credential, Outcome, Platform, Push, PushTarget},
         ids::WorkspaceId,
     },
-    engine::ports::{Clock, PushSender},
+    engine::ports::{Clock, PushSender, SharedTokens},
 };
 
 use super::{
@@ -18,6 +18,10 @@ use super::{
     fcm::{Fcm, FcmConfig},
     pool::SetupError,
 };
+
+/// Names the credential that a provider lacks.
+const APNS: &str = "apns";
+const FCM: &str = "fcm";
 
 /// The push providers that are set up.
 pub struct Providers {
@@ -27,10 +31,15 @@ pub struct Providers {
 
 impl Providers {
     /// Checks keys and addresses; connects to nothing yet. Needs a tokio runtime only once it sends.
-    pub fn new(apns: Option<&ApnsConfig>, fcm: Option<&FcmConfig>, clock: &Arc<dyn Clock>) -> Result<Self, SetupError> {
+    pub fn new(
+        apns: Option<&ApnsConfig>,
+        fcm: Option<&FcmConfig>,
+        clock: &Arc<dyn Clock>,
+        shared: &Arc<dyn SharedTokens>,
+    ) -> Result<Self, SetupError> {
         Ok(Self {
-            apns: apns.map(|config| Apns::new(config, Arc::clone(clock))).transpose()?,
-            fcm: fcm.map(|config| Fcm::new(config, Arc::clone(clock))).transpose()?,
+            apns: apns.map(|config| Apns::new(config, clock, shared)).transpose()?,
+            fcm: fcm.map(|config| Fcm::new(config, clock)).transpose()?,
         })
     }
 }
@@ -41,25 +50,32 @@ impl PushSender for Providers {
         match push.target.platform {
             Platform::Ios => match &self.apns {
                 Some(apns) => apns.send(push, deadline).await,
-                None => not_set_up("APNs is not set up: fill the section [push.apns]"),
+                None => not_set_up(APNS, "APNs is not set up: fill the section [push.apns]"),
             },
             Platform::Android => match &self.fcm {
                 Some(fcm) => fcm.send(push, deadline).await,
-                None => not_set_up("FCM is not set up: fill the section [push.fcm]"),
+                None => not_set_up(FCM, "FCM is not set up: fill the section [push.fcm]"),
             },
         }
     }
 
-    fn credential(&self, _: &WorkspaceId, target: &PushTarget) -> Credential {
+    fn credential(&self, workspace: &WorkspaceId, target: &PushTarget) -> Credential {
         match target.platform {
-            Platform::Ios => Credential::new("apns"),
-            Platform::Android => Credential::new("fcm"),
+            Platform::Ios => self
+                .apns
+                .as_ref()
+                .map_or_else(|| Credential::new(APNS), |apns| apns.credential(workspace, target)),
+            Platform::Android => self
+                .fcm
+                .as_ref()
+                .map_or_else(|| Credential::new(FCM), |fcm| fcm.credential(workspace, target)),
         }
     }
 }
 
-fn not_set_up(reason: &str) -> Outcome {
+fn not_set_up(credential: &str, reason: &str) -> Outcome {
     Outcome::Misconfigured {
+        credential: Credential::new(credential),
         reason: reason.to_owned(),
     }
 }

@@ -7,11 +7,14 @@ use std::{
 
 use crate::{
     domain::time::Timestamp,
-    engine::ports::{ControlStore, HotStore, Store, StoreError, WebhookStore},
+    engine::ports::{ControlStore, HotStore, SharedTokens, Store, StoreError, WebhookStore},
 };
 
+mod one_process;
 pub mod redis;
 pub mod sqlite;
+
+pub use one_process::OneProcess;
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +33,12 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-fn sides<S: HotStore + ControlStore + WebhookStore + 'static>(store: S) -> Store {
-    let store = Arc::new(store);
-    let control: Arc<dyn ControlStore> = Arc::<S>::clone(&store);
-    let webhooks: Arc<dyn WebhookStore> = Arc::<S>::clone(&store);
+fn sides<S: HotStore + ControlStore + WebhookStore + 'static>(store: &Arc<S>, tokens: Arc<dyn SharedTokens>) -> Store {
     Store {
-        hot: store,
-        control,
-        webhooks,
+        hot: Arc::<S>::clone(store),
+        control: Arc::<S>::clone(store),
+        webhooks: Arc::<S>::clone(store),
+        tokens,
     }
 }
 
@@ -45,12 +46,15 @@ fn sides<S: HotStore + ControlStore + WebhookStore + 'static>(store: S) -> Store
 /// `redis+cluster://` (`rediss+cluster://`) for a cluster, of which some nodes are named.
 pub async fn open(url: &str) -> Result<Store, OpenError> {
     if redis::RedisStore::knows(url) {
-        return Ok(sides(redis::RedisStore::open(url).await?));
+        let store = Arc::new(redis::RedisStore::open(url).await?);
+        let tokens: Arc<dyn SharedTokens> = Arc::<redis::RedisStore>::clone(&store);
+        return Ok(sides(&store, tokens));
     }
     let Some(directory) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
         return Err(OpenError::UnknownUrl(without_password(url)));
     };
-    Ok(sides(sqlite::SqliteStore::open(&PathBuf::from(directory))?))
+    let store = Arc::new(sqlite::SqliteStore::open(&PathBuf::from(directory))?);
+    Ok(sides(&store, Arc::new(OneProcess::default())))
 }
 
 /// Copies an embedded store, which a server may be using, into a folder from which another can be started. What had not

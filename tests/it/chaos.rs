@@ -14,9 +14,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    crash::Stage,
     harness::{Api, wait_for},
     redis_server::Redis,
+    stage::Stage,
 };
 
 /// Pushes; `BECKON_PROVE_PUSHES` makes it a long proof, `BECKON_PROVE_SEED` another one.

@@ -1,193 +1,19 @@
 //! The process is killed at moments that nobody chose, started again, and must have lost nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
-    harness::{ADMIN_KEY, Api, Process, fix, kinds, real_data, wait_for},
+    harness::{Api, fix, kinds, real_data, wait_for},
     porto::{TAXIS, beckon, happenings, import_stands},
-    redis_server::Redis,
+    proofs::rounds,
+    redis_server::{Cluster, Redis},
+    stage::Stage,
 };
 
-/// Rounds of kill and restart; `BECKON_PROVE_ROUNDS` makes it a long proof.
-fn rounds() -> u64 {
-    std::env::var("BECKON_PROVE_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(4)
-}
-
-/// A gateway that lives on while the server dies.
-pub(crate) struct Stage {
-    gateway: Process,
-    folder: TempDir,
-    store: String,
-}
-
-impl Stage {
-    pub(crate) fn set() -> Self {
-        let mut stage = Self::set_on("");
-        stage.store = format!("sqlite:{}", stage.path("store").display());
-        stage
-    }
-
-    pub(crate) fn set_on(store: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let dir = folder.path().join("gateway");
-        let dir = dir.to_str().expect("a path");
-        let arguments = [
-            "sandbox",
-            "--dir",
-            dir,
-            "--listen",
-            "127.0.0.1:0",
-            "--http-listen",
-            "127.0.0.1:0",
-        ];
-        Self {
-            gateway: Process::start(&arguments, "server "),
-            folder,
-            store: store.to_owned(),
-        }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub(crate) fn serve(&self) -> (Process, Api) {
-        self.serve_with("gateway/beckon.toml")
-    }
-
-    /// The settings with other providers and shorter leases, for a store whose leases nobody frees at the start.
-    pub(crate) fn write_settings(&self, name: &str, providers: Option<&str>) {
-        let config = fs::read_to_string(self.path("gateway/beckon.toml")).expect("settings");
-        let mut settings: String = config
-            .lines()
-            .map(|line| match providers {
-                Some(url) if line.starts_with("base_url") => format!("base_url = \"{url}\"\n"),
-                _ => format!("{line}\n"),
-            })
-            .collect();
-        if !self.store.starts_with("sqlite:") {
-            settings += "[dispatch]\nsend_timeout = \"PT1S\"\nlease = \"PT3S\"\n";
-            // The tests' customers jump from place to place.
-            settings += "[presence]\nspeed_max_km_per_h = 1e9\n";
-        }
-        fs::write(self.path(name), settings).expect("written");
-    }
-
-    /// A server on the stage's store with the settings in that file.
-    pub(crate) fn serve_with(&self, config: &str) -> (Process, Api) {
-        let config = self.path(config);
-        let config = config.to_str().expect("a path");
-        let arguments = [
-            "serve",
-            "--config",
-            config,
-            "--listen",
-            "127.0.0.1:0",
-            "--store",
-            &self.store,
-        ];
-        let server = Process::start(&arguments, "listens on");
-        let api = Api {
-            base: server.word_after("listens on "),
-            key: ADMIN_KEY.to_owned(),
-        };
-        (server, api)
-    }
-
-    /// Where providers' clients connect to.
-    pub(crate) fn gateway_url(&self) -> String {
-        self.gateway.word_after("pushes on ")
-    }
-
-    /// Where the gateway's log is.
-    pub(crate) fn log_api(&self) -> Api {
-        Api {
-            base: self.gateway.word_after("curl '").trim_end_matches("/log").to_owned(),
-            key: String::new(),
-        }
-    }
-
-    /// Every request that the gateway still remembers.
-    pub(crate) fn log(&self) -> Vec<Value> {
-        let log = self.log_api();
-        let (mut entries, mut after) = (Vec::new(), 0);
-        loop {
-            let page = log.get(&format!("/log?after={after}&limit=1000"));
-            let items = page["items"].as_array().expect("items");
-            let Some(last) = items.last() else { return entries };
-            after = last["seq"].as_u64().expect("a number");
-            entries.extend(items.iter().cloned());
-        }
-    }
-
-    /// What the gateway took: delivery and whether it replaced an earlier one on the phone.
-    pub(crate) fn accepted(&self) -> Vec<(String, bool)> {
-        let entries = self.log();
-        let accepted = entries.iter().filter(|entry| entry["status"] == 200);
-        accepted
-            .map(|entry| {
-                (
-                    entry["data"]["deliveryId"].as_str().expect("an id").to_owned(),
-                    !entry["replaces"].is_null(),
-                )
-            })
-            .collect()
-    }
-
-    /// Checks the gateway's log against the server's deliveries: each accepted delivery arrived; one that arrived more
-    /// than once had been in doubt and replaced itself on the phone, so that one notification stands.
-    pub(crate) fn judge(&self, api: &Api) -> usize {
-        wait_for("every delivery to end", || api.get("/v1/status")["outbox"] == 0);
-        let mut attempts: BTreeMap<String, u64> = BTreeMap::new();
-        let mut cursor = String::new();
-        loop {
-            let page = api.get(&format!("/v1/deliveries?limit=1000{cursor}"));
-            for row in page["items"].as_array().expect("items") {
-                assert_eq!(row["state"], "accepted", "{row}");
-                attempts.insert(
-                    row["id"].as_str().expect("an id").to_owned(),
-                    row["attempts"].as_u64().unwrap_or(0),
-                );
-            }
-            let Some(next) = page["nextCursor"].as_str() else { break };
-            cursor = format!("&cursor={next}");
-        }
-        let mut arrived: BTreeSet<String> = BTreeSet::new();
-        let mut doubled = 0;
-        for (delivery, replaces) in self.accepted() {
-            let first = arrived.insert(delivery.clone());
-            assert_eq!(
-                first, !replaces,
-                "a second request for {delivery} must replace the first on the phone"
-            );
-            doubled += usize::from(!first);
-            assert!(
-                first || attempts[&delivery] > 1,
-                "{delivery} arrived twice and was never in doubt"
-            );
-        }
-        assert_eq!(
-            arrived,
-            attempts.keys().cloned().collect::<BTreeSet<_>>(),
-            "lost or invented"
-        );
-        println!(
-            "{} deliveries arrived; {doubled} requests in doubt were made again and arrived again",
-            arrived.len()
-        );
-        arrived.len()
-    }
-}
+/// Rounds of kill and restart.
+const ROUNDS: u64 = 4;
 
 fn replay(server: &str, track: &Path, events: &Path) -> std::process::Output {
     let (track, events) = (track.to_str().expect("a path"), events.to_str().expect("a path"));
@@ -228,7 +54,7 @@ fn a_replay_that_is_killed_and_started_again_brings_the_same_events_and_no_push_
     import_stands(&api.base, &data);
     register_taxis(&api);
     api.put_campaign("stand", "entered", "taxi-stand", &campaign);
-    for round in 0..rounds() {
+    for round in 0..rounds(ROUNDS) {
         let (base, events) = (api.base.clone(), stage.path("events"));
         std::thread::scope(|scope| {
             let replaying = scope.spawn(|| replay(&base, &track, &events));
@@ -261,6 +87,12 @@ fn what_was_acknowledged_survives_kill_and_sigterm_on_redis() {
     acknowledged_survives(&Stage::set_on(&redis.url("")));
 }
 
+#[test]
+fn what_was_acknowledged_survives_kill_and_sigterm_on_a_cluster() {
+    let cluster = Cluster::start();
+    acknowledged_survives(&Stage::set_on(&cluster.url("")));
+}
+
 fn acknowledged_survives(stage: &Stage) {
     stage.write_settings("beckon.toml", None);
     let serve = || stage.serve_with("beckon.toml");
@@ -269,7 +101,7 @@ fn acknowledged_survives(stage: &Stage) {
     api.put_circles("shops", &[("shop", "one", 46.5, 12.3, 100.0)]);
     api.put_campaign("hello", "entered", "shop", &json!({"validFor": "P1D"}));
     let mut acknowledged: Vec<(String, Value)> = Vec::new();
-    for round in 0..rounds() {
+    for round in 0..rounds(ROUNDS) {
         let before = acknowledged.len();
         let told = std::sync::Mutex::new(&mut acknowledged);
         std::thread::scope(|scope| {
@@ -366,7 +198,7 @@ fn a_kill_during_an_upload_leaves_the_old_version_or_the_new_one() {
     );
     server.kill();
     let mut live = 0;
-    for round in 1..=rounds() {
+    for round in 1..=rounds(ROUNDS) {
         let (server, api) = stage.serve();
         let file = versioned(&format!("{round}-"));
         let upload = {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use beckon::domain::time::DurationMs;
+use beckon::{domain::time::DurationMs, push::sandbox::FaultScript};
 use serde_json::json;
 
 use crate::harness::{World, fix, kinds, wait_for};
@@ -61,6 +61,67 @@ fn both_providers_get_what_was_decided() {
     assert_eq!(iphone.asked.apns_id.as_deref(), delivery["id"].as_str());
     assert_eq!(iphone.asked.collapse_id.as_deref(), delivery["id"].as_str());
     assert_eq!(delivery["why"], json!(["entered shop/one"]));
+}
+
+#[test]
+fn a_phone_in_apples_other_world_is_pushed_there_from_then_on() {
+    let rule = br#"{"rules": [{"fault": "world", "world": "development"}]}"#;
+    let faults = FaultScript::read(rule).expect("a script");
+    let world = World::start_with(|options| options.faults = faults, |_| {});
+    world
+        .api
+        .put_circles("shops", &[("shop", "one", SHOP.0, SHOP.1, 100.0)]);
+    world.api.put_phone("iphone", "anna");
+    world.api.put_campaign("hello", "entered", "shop", &json!({}));
+    for _ in 0..2 {
+        visit(&world, "iphone");
+        world.wait_until_sent();
+    }
+    let statuses: Vec<u16> = world.arrivals().iter().map(|arrival| arrival.status).collect();
+    assert_eq!(statuses, [400, 200, 200], "looked for once, and noted");
+}
+
+#[test]
+fn a_campaigns_options_reach_the_phone_and_a_cut_text_leaves_a_note() {
+    let world = world();
+    world.api.put_phone("iphone", "anna");
+    world.api.put_campaign(
+        "long",
+        "entered",
+        "shop",
+        &json!({
+            "push": {"priority": "normal", "threadId": "offers", "data": {"url": "app://7"}},
+            "offers": [{"push": {"badge": 1}, "message": {"en": {"title": "t", "body": "{{ user.traits.story }}"}}}],
+        }),
+    );
+    let story = json!({"traits": {"story": "é".repeat(2100)}});
+    world.api.ok("PATCH", "/v1/users/anna", &story);
+    visit(&world, "iphone");
+    world.wait_until_sent();
+    let arrivals = world.accepted();
+    let asked = &arrivals.first().expect("a push").asked;
+    assert_eq!(asked.priority.as_deref(), Some("5"));
+    assert_eq!(asked.data["url"], "app://7");
+    assert!(asked.body.as_ref().is_some_and(|body| body.ends_with("é…")));
+    let payload: serde_json::Value = serde_json::from_slice(&asked.payload).expect("JSON");
+    assert_eq!(
+        (&payload["aps"]["badge"], &payload["aps"]["thread-id"]),
+        (&json!(1), &json!("offers"))
+    );
+    let delivery = world.api.get("/v1/deliveries?userId=anna")["items"][0].clone();
+    assert_eq!(delivery["reason"], "the text was cut to fit the provider's 4096 bytes");
+    let problem = world.api.json(
+        "PUT",
+        "/v1/campaigns/wrong",
+        &json!({
+            "trigger": {"on": "entered", "geofences": {"tag": "shop"}},
+            "offers": [{"push": {"badge": -1}, "message": {"en": {"title": "t", "body": "b"}}}],
+        }),
+    );
+    assert_eq!(
+        problem.body["errors"][0]["pointer"], "/offers/0/push/badge",
+        "{problem:?}"
+    );
 }
 
 #[test]
@@ -244,10 +305,15 @@ fn a_push_waits_for_its_provider_and_expires() {
         let row = &world.api.get("/v1/deliveries?userId=mia")["items"][0];
         row["attempts"] != 0 && row["state"] == "queued"
     });
+    let mut seen = json!(0);
     wait_for("the end", || {
-        world.clock.advance(DurationMs::from_secs(30));
-        let (_, state, _) = &world.deliveries("mia")[0];
-        state != "queued" && state != "sending"
+        let row = &world.api.get("/v1/deliveries?userId=mia")["items"][0];
+        // Once after each attempt: more, and a lease could run out while the next one is under way.
+        if row["state"] == "queued" && row["attempts"] != seen {
+            seen = row["attempts"].clone();
+            world.clock.advance(DurationMs::from_secs(30));
+        }
+        row["state"] != "queued" && row["state"] != "sending"
     });
     let (_, state, reason) = world.deliveries("mia").remove(0);
     assert!(state == "failed" || state == "suppressed", "{state} {reason:?}");

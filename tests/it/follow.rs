@@ -20,7 +20,7 @@ use beckon::{
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::{crash::Stage, harness::wait_for, redis_server::Redis};
+use crate::{harness::wait_for, redis_server::Redis, stage::Stage};
 
 fn workspace(name: &str) -> WorkspaceId {
     WorkspaceId::new(name).expect("an id")

@@ -310,16 +310,19 @@ impl Api {
 
     /// Registers a phone with a push token; an iPhone when `user` has an even length.
     pub(crate) fn put_phone(&self, device: &str, user: &str) {
-        let registration = if user.len().is_multiple_of(2) {
-            let token = format!("{:x<64}", "").replace('x', "a");
-            let token = format!("{}{token}", hex(device)).chars().take(64).collect::<String>();
-            json!({"platform": "ios", "app": "app.beckon.test", "pushToken": token, "userId": user})
-        } else {
-            let token = format!("{device}:{}", "t".repeat(140));
-            json!({"platform": "android", "app": "app.beckon.test", "pushToken": token, "userId": user})
-        };
-        self.ok("PUT", &format!("/v1/devices/{device}"), &registration);
+        self.ok("PUT", &format!("/v1/devices/{device}"), &registration(device, user));
     }
+}
+
+/// A phone's registration, with its push token.
+pub(crate) fn registration(device: &str, user: &str) -> Value {
+    let (platform, token) = if user.len().is_multiple_of(2) {
+        let token = format!("{}{}", hex(device), "a".repeat(64));
+        ("ios", token.chars().take(64).collect())
+    } else {
+        ("android", format!("{device}:{}", "t".repeat(140)))
+    };
+    json!({"platform": platform, "app": "app.beckon.test", "pushToken": token, "userId": user})
 }
 
 fn hex(text: &str) -> String {

@@ -11,9 +11,9 @@ use beckon::domain::time::DurationMs;
 use serde_json::{Value, json};
 
 use crate::{
-    crash::Stage,
     harness::{Api, World, fix, wait_for},
     redis_server::Redis,
+    stage::Stage,
 };
 
 /// What is told comes within this.

@@ -33,7 +33,7 @@ use beckon::{
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::redis_server::Redis;
+use crate::{redis_server::Redis, store::AllTogether as _};
 
 const SHOP: (f64, f64) = (46.5, 12.3);
 const NEARBY: f64 = 46.508;
@@ -113,9 +113,9 @@ impl Stage {
         };
         let answers = server
             .check_in(&workspace(), vec![check_in], UnknownDevice::Create)
-            .await
-            .expect("answers");
-        answers.into_iter().next().flatten().expect("an answer")
+            .await;
+        let answer = answers.into_iter().next().expect("an answer");
+        answer.expect("a store").expect("a known device")
     }
 
     /// The phone comes from afar into the shop.
@@ -131,7 +131,7 @@ impl Stage {
 
     async fn record(&self, subject: &SubjectId) -> Option<(u64, Record)> {
         let subject = std::slice::from_ref(subject);
-        let stored = self.store.hot.load(&workspace(), subject).await.expect("an answer");
+        let stored = self.store.hot.load_all(&workspace(), subject).await.expect("an answer");
         let stored = stored.into_iter().next().flatten()?;
         let record = Record::decode(stored.schema, &stored.bytes).expect("a record");
         Some((stored.version, record))
@@ -161,7 +161,7 @@ impl Stage {
             wake_at: Some(self.clock.now()),
             presence: Vec::new(),
         };
-        let outcomes = self.store.hot.commit(vec![commit]).await.expect("an answer");
+        let outcomes = self.store.hot.commit_all(vec![commit]).await.expect("an answer");
         assert_eq!(outcomes, [CommitOutcome::Done(1)]);
     }
 

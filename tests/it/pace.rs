@@ -6,9 +6,9 @@ use beckon::domain::time::{DurationMs, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    crash::Stage,
     harness::{Api, World, fix, wait_for},
     redis_server::Redis,
+    stage::Stage,
 };
 
 /// Registers phones whose users follow a topic.

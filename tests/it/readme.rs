@@ -3,9 +3,14 @@
 //! Every ```sh block below "## Try it" is run by bash against a fresh server with BECKON_URL and BECKON_KEY set. The
 //! ```json block after it is what must come out, where `…` stands for anything.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::Arc};
 
-use crate::harness::{ADMIN_KEY, World};
+use beckon::{
+    app::SystemClock,
+    push::sandbox::{Sandbox, SandboxOptions},
+};
+
+use crate::harness::{ADMIN_KEY, World, install_tls};
 
 /// A text without the white space outside of JSON strings.
 fn squeeze(text: &str) -> String {
@@ -52,6 +57,44 @@ fn blocks<'a>(text: &'a str, heading: &str) -> Vec<(&'a str, String)> {
         }
     }
     blocks
+}
+
+/// The sandbox's own examples, against one that is fresh.
+#[test]
+fn the_examples_of_the_sandbox_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/sandbox.md")).expect("docs/sandbox.md");
+    install_tls();
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let options = SandboxOptions::new(folder.path(), Arc::new(SystemClock));
+    let sandbox = runtime.block_on(Sandbox::start(options)).expect("a gateway");
+    let (mut output, mut asked) = (String::new(), 0);
+    for (language, block) in blocks(&text, "## Try it") {
+        if language == "json" {
+            assert!(
+                fits(&output, &block),
+                "docs/sandbox.md says\n{block}\nbut it is\n{output}"
+            );
+            asked += 1;
+            continue;
+        }
+        let ran = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", &block])
+            .env("SANDBOX", sandbox.http_url())
+            .env("SANDBOX_TLS", sandbox.apns_url())
+            .env("SANDBOX_DIR", folder.path())
+            .output()
+            .expect("bash");
+        assert!(
+            ran.status.success(),
+            "{block}\n{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        output = String::from_utf8_lossy(&ran.stdout).into_owned();
+    }
+    assert_eq!(asked, 5);
+    runtime.block_on(sandbox.stop());
 }
 
 #[test]

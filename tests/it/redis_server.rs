@@ -1,4 +1,5 @@
 //! Real Redis servers for tests: on free ports, with an append-only file, gone with the test however it ends.
+//! `BECKON_REDIS_SERVER` names another program, such as `valkey-server`.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -61,9 +62,10 @@ impl Redis {
 
     /// Starts the server, on what it had.
     fn run(&mut self) {
-        let script = "redis-server \"$@\" </dev/null >&2 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait";
+        let script = "\"$0\" \"$@\" </dev/null >&2 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null; wait";
+        let server = std::env::var("BECKON_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", script, "keeper", "--bind", "127.0.0.1", "--save", "", "--dir"]);
+        keeper.args(["-c", script, &server, "--bind", "127.0.0.1", "--save", "", "--dir"]);
         keeper.arg(self.folder.path());
         keeper.args([
             "--port",
@@ -137,7 +139,26 @@ impl Redis {
         self.run();
     }
 
-    fn stop(&mut self) {
+    /// Whether it takes writes, as a cluster has it now.
+    pub(crate) fn is_master(&self) -> bool {
+        self.cli(&["role"]).starts_with("master")
+    }
+
+    /// Until a replica has everything that it has now.
+    pub(crate) fn wait_for_copy(&self) {
+        let number = |text: &str, name: &str| -> Option<u64> {
+            let (_, rest) = text.split_once(name)?;
+            rest.split(|byte: char| !byte.is_ascii_digit()).next()?.parse().ok()
+        };
+        let info = || self.cli(&["info", "replication"]);
+        let written = number(&info(), "master_repl_offset:").expect("an offset");
+        self.wait_until("a replica has everything", || {
+            info().contains("state=online") && number(&info(), ",offset=").is_some_and(|copied| copied >= written)
+        });
+    }
+
+    /// kill -9.
+    pub(crate) fn stop(&mut self) {
         if let Some(mut keeper) = self.keeper.take() {
             drop(keeper.stdin.take());
             keeper.wait().map(drop).unwrap_or_default();
@@ -158,12 +179,18 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let options = [
-            &DURABLE[..],
-            &["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"],
-        ]
-        .concat();
-        let nodes: Vec<Redis> = (0..NODES).map(|_| Redis::start_with(&options)).collect();
+        Self::start_with(Vec::new)
+    }
+
+    /// With more options for each node.
+    pub(crate) fn start_with(options: impl Fn() -> Vec<String>) -> Self {
+        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let node = || {
+            let own = options();
+            let own = own.iter().map(String::as_str);
+            Redis::start_with(&DURABLE.into_iter().chain(cluster).chain(own).collect::<Vec<_>>())
+        };
+        let nodes: Vec<Redis> = (0..NODES).map(|_| node()).collect();
         let share = SLOTS.div_ceil(NODES);
         for (number, node) in nodes.iter().enumerate() {
             let (first, last) = (number * share, (number * share + share).min(SLOTS) - 1);
@@ -186,7 +213,8 @@ impl Cluster {
     /// A replica of one of the masters.
     pub(crate) fn replica_of(&self, master: usize) -> Redis {
         let master = &self.nodes[master];
-        let replica = Redis::start_with(&[&DURABLE[..], &["--cluster-enabled", "yes"]].concat());
+        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let replica = Redis::start_with(&[&DURABLE[..], &options].concat());
         let (port, bus_port) = (master.port.to_string(), master.bus_port.to_string());
         replica.cli(&["cluster", "meet", "127.0.0.1", &port, &bus_port]);
         let name = master.cli(&["cluster", "myid"]);

@@ -17,7 +17,7 @@ use beckon::{
 use clap::Args;
 use tokio::sync::watch;
 
-use super::{AheadClock, RedisServer, check_in, engine, workspace};
+use super::{AheadClock, RedisServer, all_taken, check_in, engine, workspace};
 use crate::spawn::Process;
 
 /// Check-ins in one array.
@@ -46,7 +46,7 @@ impl EngineFill {
             let request = phones
                 .map(|phone| check_in(&engine, phone, phone as u64, true))
                 .collect::<Result<Vec<_>, _>>()?;
-            engine.check_in(&workspace, request, UnknownDevice::Create).await?;
+            all_taken(engine.check_in(&workspace, request, UnknownDevice::Create).await)?;
         }
         println!("filled");
         std::future::pending().await
@@ -95,7 +95,7 @@ pub(super) async fn measure(
     let clock = Arc::new(AheadClock(AtomicI64::new(0)));
     let engine = engine(&url, Arc::clone(&clock)).await?;
     let request = vec![check_in(&engine, 0, u64::MAX, true)?];
-    engine.check_in(&workspace()?, request, UnknownDevice::Refuse).await?;
+    all_taken(engine.check_in(&workspace()?, request, UnknownDevice::Refuse).await)?;
     println!(
         "  after kill -9: first check-in answered {:.2} s after the start",
         start.elapsed().as_secs_f64()

@@ -25,7 +25,11 @@ use beckon::{
         presence::PresenceRules,
         time::{DurationMs, Timestamp},
     },
-    engine::{Engine, ingest::UnknownDevice, ports::Clock},
+    engine::{
+        Engine, EngineError,
+        ingest::{Answer, UnknownDevice},
+        ports::Clock,
+    },
     geo::{Position, Shape},
     store,
 };
@@ -110,6 +114,14 @@ async fn engine(url: &str, clock: Arc<AheadClock>) -> anyhow::Result<Arc<Engine>
 }
 
 /// A check-in of that phone, now.
+/// Fails unless every check-in was taken.
+fn all_taken(answers: Vec<Result<Option<Answer>, EngineError>>) -> anyhow::Result<()> {
+    for answer in answers {
+        answer?.context("a check-in was refused")?;
+    }
+    Ok(())
+}
+
 fn check_in(engine: &Engine, phone: usize, number: u64, is_inside: bool) -> anyhow::Result<CheckIn> {
     let north = if is_inside { 0.0 } else { BESIDE };
     Ok(CheckIn {
@@ -232,13 +244,10 @@ impl EngineRun {
                         request.push(check_in(&engine, mine[next], random.next(), is_inside)?);
                     }
                     let count = request.len() as u64;
-                    let answers = engine.check_in(&workspace, request, UnknownDevice::Create).await?;
-                    if answers.iter().any(Option::is_none) {
-                        bail!("a check-in was refused");
-                    }
+                    all_taken(engine.check_in(&workspace, request, UnknownDevice::Create).await)?;
                     done.fetch_add(count, Ordering::Relaxed);
                 }
-                Ok(())
+                Ok::<_, anyhow::Error>(())
             });
         }
         while let Some(client) = clients.join_next().await {
@@ -255,7 +264,8 @@ impl EngineRun {
                 Ok(SubjectId::Anonymous(device))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let records = engine.store.hot.load(&workspace()?, &subjects).await?;
+        let records = engine.store.hot.load(&workspace()?, &subjects).await;
+        let records = records.into_iter().collect::<Result<Vec<_>, _>>()?;
         let bytes: usize = records.iter().flatten().map(|record| record.bytes.len()).sum();
         bytes.checked_div(records.len()).context("no phones")
     }

@@ -1,4 +1,5 @@
-//! What check-ins are matched against and decided by: an immutable snapshot of a workspace's geofences and campaigns.
+//! What check-ins are matched against and decided by: an immutable snapshot of a workspace's geofences, campaigns
+//! and settings.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,6 +8,7 @@ use super::{
     delivery::TriggerKind,
     geofence::Geofence,
     ids::CampaignId,
+    settings::Settings,
     time::DurationMs,
 };
 
@@ -88,11 +90,13 @@ impl Catalogue {
     }
 }
 
-/// Both, as one check-in sees them.
+/// All of it, as one check-in sees it.
 #[derive(Clone, Default)]
 pub struct Catalogue {
     /// Geofences.
     pub places: Arc<Places>,
     /// Campaigns.
     pub campaigns: Arc<Campaigns>,
+    /// What the workspace decides for itself.
+    pub settings: Arc<Settings>,
 }

@@ -79,6 +79,7 @@ fn catalogue(campaigns: Vec<Campaign>) -> Catalogue {
     Catalogue {
         places: Arc::new(places()),
         campaigns: Arc::new(Campaigns::build(campaigns.into_iter().map(Arc::new))),
+        settings: Arc::default(),
     }
 }
 

@@ -78,6 +78,17 @@ impl Dispatcher {
         let (delivery, attempts) = (&leased.delivery, leased.attempts + 1);
         let now = self.engine.clock.now();
         self.mind_the_credential(delivery, &outcome, now);
+        if let Outcome::Accepted {
+            environment: Some(environment),
+            ..
+        } = outcome
+            && let Err(error) = self
+                .engine
+                .correct_environment(delivery, &push.target, environment)
+                .await
+        {
+            tracing::warn!(%error, delivery = %delivery.id, "a device's environment stays wrong until the next push");
+        }
         let verdict = judge(
             delivery,
             outcome,
@@ -113,9 +124,9 @@ impl Dispatcher {
         let holds = &self.engine.holds;
         let (platform, workspace, app) = (delivery.platform, &delivery.workspace, &delivery.app);
         match outcome {
-            Outcome::Misconfigured { reason } => {
+            Outcome::Misconfigured { credential, reason } => {
                 if holds.pause(platform, workspace, app, reason, now) == Paused::TellIt {
-                    tracing::error!(%workspace, %app, reason, "pushes wait: the push configuration is wrong");
+                    tracing::error!(%workspace, %app, %credential, reason, "pushes wait: the push configuration is wrong");
                 }
             }
             // The provider has looked at the push itself.

@@ -7,6 +7,7 @@ use super::StoreError;
 use crate::domain::{
     campaign::Campaign,
     ids::{CampaignId, GeofenceId, SetName, WorkspaceId},
+    settings::Settings,
     time::Timestamp,
 };
 
@@ -91,6 +92,39 @@ pub struct StoredEdit {
     pub pack: Option<Vec<u8>>,
 }
 
+/// What a workspace decides for itself, as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSettings {
+    /// Counted up at each change; 0: it has decided nothing.
+    pub version: u32,
+    /// What counts.
+    pub settings: Settings,
+    /// The document that says so.
+    pub document: serde_json::Value,
+}
+
+impl StoredSettings {
+    /// Reads a document that was kept.
+    pub fn read(version: u32, document: serde_json::Value) -> Result<Self, StoreError> {
+        let settings =
+            Settings::read(&document).map_err(|refusal| StoreError::Damaged(format!("settings: {refusal}")))?;
+        Ok(Self {
+            version,
+            settings,
+            document,
+        })
+    }
+
+    /// Those of a workspace that has decided nothing.
+    pub fn none() -> Self {
+        Self {
+            version: 0,
+            settings: Settings::default(),
+            document: serde_json::json!({}),
+        }
+    }
+}
+
 /// What another process has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ControlChange {
@@ -98,6 +132,8 @@ pub enum ControlChange {
     Keys,
     /// The workspace's campaigns.
     Campaigns(WorkspaceId),
+    /// The workspace's settings.
+    Settings(WorkspaceId),
     /// The workspace's geofence sets: an upload, an activation or a removal.
     Sets(WorkspaceId),
     /// One geofence of one set of the workspace, by an edit.
@@ -181,6 +217,17 @@ pub trait ControlStore: Send + Sync {
     ) -> Result<u32, StoreError>;
     /// Removes a campaign; false when there was none.
     async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError>;
+
+    /// What the workspace decides for itself.
+    async fn load_settings(&self, workspace: &WorkspaceId) -> Result<StoredSettings, StoreError>;
+    /// Replaces the document if its version is still `expected`; false when another one was first.
+    async fn put_settings(
+        &self,
+        workspace: &WorkspaceId,
+        expected: u32,
+        document: &serde_json::Value,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Every key of every workspace.
     async fn load_keys(&self) -> Result<Vec<ApiKey>, StoreError>;

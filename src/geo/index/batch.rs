@@ -204,7 +204,7 @@ impl GeofenceIndex {
                 let leaf = &self.leaves[number];
                 let (maybe, surely) = self.holding(number, points[point]);
                 let polygons = leaf.polygons();
-                found_count = append::<3, _>(found, found_count, surely, |lane| leaf.ids[lane]);
+                found_count = append::<4, 4, _>(found, found_count, surely, |lane| leaf.ids[lane]);
                 for lane in bits(maybe & !surely & !polygons) {
                     if self.circle_contains(number, lane as usize, points[point], at[point]) {
                         found[found_count] = leaf.ids[lane as usize];
@@ -214,7 +214,7 @@ impl GeofenceIndex {
                 if has_polygons {
                     let slot = Slot::of(point, number);
                     let waiting = maybe & !surely & polygons;
-                    slot_count = append::<2, _>(slots, slot_count, waiting, |lane| slot.lane(lane));
+                    slot_count = append::<2, 2, _>(slots, slot_count, waiting, |lane| slot.lane(lane));
                 }
             }
             start = *end;

@@ -235,6 +235,15 @@ impl Patches {
         }
     }
 
+    /// Adds what others meet, whose leaves come after so many.
+    pub(super) fn append(&mut self, other: Self, leaves: u32) {
+        self.patched.extend(other.patched.into_iter().map(|item| Patched {
+            leaf: item.leaf + leaves,
+            ..item
+        }));
+        self.outlines.extend(other.outlines);
+    }
+
     /// Adds what the leaf's balls meet: at most one patch of each face.
     pub(super) fn add(&mut self, leaf: u32, balls: impl Iterator<Item = (Grid, f64)>) {
         let Self {
@@ -281,6 +290,7 @@ impl Outline {
 
     /// The part of the patch that holds whatever those balls meet that meet the square; `None` when none does.
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "so that it is done for all lanes at once")]
     fn within(&self, whole: Patch, square: Square) -> Option<Patch> {
         let last = square.last();
         let (mut first_step, mut last_step) = ([0; 2], [0; 2]);

@@ -277,6 +277,14 @@ impl OddRadii {
         }
     }
 
+    /// The same when so many others have come before the first one.
+    pub(super) fn moved_by(self, others: u32) -> Self {
+        Self {
+            first: self.first + others,
+            ..self
+        }
+    }
+
     /// Whether the lane is one, and then its number.
     #[inline]
     pub(super) fn number(self, lane: usize) -> Option<u32> {

@@ -9,7 +9,7 @@ use super::{
     leaf::{Ball, Leaf, OddRadii, is_odd},
     node::{Child, Node, WIDTH},
 };
-use crate::geo::Shape;
+use crate::geo::{Polygons, Position, Shape, polygons::Glance};
 
 /// Added to each ball against rounding, in units.
 const MARGIN_UNITS: f64 = 4.0;
@@ -26,119 +26,215 @@ const SPARE: usize = 16;
 /// How many times wider than anything else in a leaf a gap is that isn't bridged.
 const GAP: f64 = 8.0;
 
+/// Shapes that are worth a thread of their own.
+const SHAPES_PER_THREAD: usize = 20_000;
+/// Threads that build an index at most: others have work to do, too.
+const THREADS_MAX: usize = 4;
+
 pub(super) fn pack(shapes: impl IntoIterator<Item = Shape>) -> GeofenceIndex {
     let shapes: Vec<Shape> = shapes.into_iter().collect();
-    let order = sorted(&shapes);
-
-    let leaves_max = (order.len() + order.len() / SPARE).div_ceil(WIDTH) + 2;
-    let mut index = GeofenceIndex {
-        count: order.len(),
-        leaves: Vec::with_capacity(leaves_max),
-        cores: Vec::new(),
-        first_polygons: Vec::with_capacity(leaves_max),
-        radii_m: Vec::with_capacity(leaves_max),
-        odd_radii: Vec::with_capacity(leaves_max),
-        levels: Vec::new(),
-        cells: Cells::build(&Patches::default(), 0),
-        places: Vec::with_capacity(leaves_max * WIDTH),
-        polygons: Vec::new(),
-        glances: Vec::new(),
-        odd_radii_m: Vec::new(),
-    };
-    let mut children = Vec::with_capacity(leaves_max);
-    let mut patches = Patches::with_capacity(leaves_max);
-    let mut balls = Vec::with_capacity(WIDTH);
-    let mut gathered = Vec::with_capacity(GATHERED);
-    let (mut positions, mut centers) = (Vec::with_capacity(GATHERED), Vec::with_capacity(GATHERED));
-    let (mut gathered_from, mut start) = (0, 0);
-    while start < order.len() {
-        let end = (start + WIDTH).min(order.len());
-        if end > gathered_from + gathered.len() {
-            let numbers = order[start..].iter().take(GATHERED);
-            gathered.clear();
-            gathered.extend(numbers.map(|id| shapes[*id as usize].enclosing_circle()));
-            gathered_from = start;
-            positions.clear();
-            positions.extend(gathered.iter().map(|(position, _)| *position));
-            grids(&positions, &mut centers);
-        }
-        let circles = &gathered[start - gathered_from..];
-        let centers = &centers[start - gathered_from..];
-        balls.clear();
-        for ((&id, &(_, radius_m)), &center) in order[start..end].iter().zip(circles).zip(centers) {
-            balls.push(Ball {
-                center,
-                radius_m,
-                id,
-                is_polygon: matches!(shapes[id as usize], Shape::Polygons(_)),
-            });
-        }
-        if index.places.len() + WIDTH - start <= start / SPARE {
-            balls.truncate(before_gap(&balls));
-        }
-        let first_odd_radius = index.odd_radii_m.len() as u32;
-        index.first_polygons.push(index.polygons.len() as u32);
-        let mut all = Child::NOTHING;
-        for (ball, &(position, _)) in balls.iter().zip(circles) {
-            index.places.push(position);
-            match &shapes[ball.id as usize] {
-                Shape::Polygons(polygons) => {
-                    index.polygons.push(Arc::clone(polygons));
-                    index.glances.push(polygons.glance());
-                }
-                Shape::Circle { .. } if is_odd(ball.radius_m) => index.odd_radii_m.push(ball.radius_m),
-                Shape::Circle { .. } => {}
-            }
-            let reach = ball.radius_m / UNIT_M * (1.0 + 1e-6) + MARGIN_UNITS;
-            all = all.join(Child {
-                bounds: Bounds::of_ball(ball.center, reach),
-                reach,
-            });
-        }
-        let leaf = index.leaves.len() as u32;
-        patches.add(leaf, balls.iter().map(|ball| (ball.center, ball.radius_m / UNIT_M)));
-        index.leaves.push(Leaf::new(&balls));
-        let mut radii_m = [0.0; WIDTH];
-        for (radius_m, ball) in radii_m.iter_mut().zip(&balls) {
-            *radius_m = ball.radius_m as f32;
-        }
-        index.radii_m.push(radii_m);
-        index.odd_radii.push(OddRadii::new(&balls, first_odd_radius));
-        children.push(all);
-        start += balls.len();
-        // A leaf's places begin at a multiple of its width.
-        let padding = circles[0].0;
-        index.places.resize(index.leaves.len() * WIDTH, padding);
+    let threads = threads(shapes.len());
+    let order = sorted(&shapes, threads);
+    let mut parts = on_threads(order.chunks(share(order.len(), threads)), |order| {
+        Packed::pack(&shapes, order)
+    })
+    .into_iter();
+    let mut all = parts.next().unwrap_or_default();
+    for part in parts {
+        all.append(part);
     }
-    index.cells = Cells::build(&patches, index.leaves.len());
-    drop(patches);
-    if !index.polygons.is_empty() {
-        let polygons = index
-            .first_polygons
-            .iter()
-            .map(|first| &index.polygons[*first as usize..]);
-        let cores = index.leaves.iter().zip(polygons).map(|(leaf, polygons)| {
+    let Packed {
+        leaves,
+        first_polygons,
+        radii_m,
+        odd_radii,
+        places,
+        polygons,
+        glances,
+        odd_radii_m,
+        mut children,
+        patches,
+    } = all;
+    let mut cores = Vec::new();
+    if !polygons.is_empty() {
+        let polygons = first_polygons.iter().map(|first| &polygons[*first as usize..]);
+        cores.extend(leaves.iter().zip(polygons).map(|(leaf, polygons)| {
             let inscribed = polygons.iter().map(|polygons| polygons.inscribed_m());
             leaf.cores(inscribed)
-        });
-        index.cores = cores.collect();
+        }));
     }
-    index.leaves.shrink_to_fit();
-    index.first_polygons.shrink_to_fit();
-    index.radii_m.shrink_to_fit();
-    index.odd_radii.shrink_to_fit();
-    index.places.shrink_to_fit();
-    index.odd_radii_m.shrink_to_fit();
-    index.polygons.shrink_to_fit();
-    index.glances.shrink_to_fit();
+    let cells = Cells::build(&patches, leaves.len());
+    drop(patches);
+    let mut levels = Vec::new();
     while children.len() > ROOTS_MAX {
-        index.levels.push(children.chunks(WIDTH).map(Node::new).collect());
+        levels.push(children.chunks(WIDTH).map(Node::new).collect());
         children = children
             .chunks(WIDTH)
             .map(|chunk| chunk.iter().fold(Child::NOTHING, |all, child| all.join(*child)))
             .collect();
     }
+    let mut index = GeofenceIndex {
+        count: order.len(),
+        leaves,
+        cores,
+        first_polygons,
+        radii_m,
+        odd_radii,
+        levels,
+        cells,
+        places,
+        polygons,
+        glances,
+        odd_radii_m,
+    };
+    index.shrink();
     index
+}
+
+/// On how many threads so many shapes are indexed.
+fn threads(shapes: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (shapes / SHAPES_PER_THREAD).clamp(1, cores.min(THREADS_MAX))
+}
+
+/// How many of so many each thread takes.
+fn share(count: usize, threads: usize) -> usize {
+    count.div_ceil(threads).max(1)
+}
+
+/// Works on each part on a thread of its own, the last on this one. The results come in the order of the parts.
+fn on_threads<I: Send, T: Send>(parts: impl Iterator<Item = I>, work: impl Fn(I) -> T + Sync) -> Vec<T> {
+    let mut parts: Vec<I> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return Vec::new();
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let others: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || work(part))).collect();
+        let last = work(last);
+        let others = others.into_iter().map(|other| match other.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        others.chain(std::iter::once(last)).collect()
+    })
+}
+
+/// The lowest level of an index, and what the others are made of.
+#[derive(Default)]
+struct Packed {
+    leaves: Vec<Leaf>,
+    first_polygons: Vec<u32>,
+    radii_m: Vec<[f32; WIDTH]>,
+    odd_radii: Vec<OddRadii>,
+    places: Vec<Position>,
+    polygons: Vec<Arc<Polygons>>,
+    glances: Vec<Glance>,
+    odd_radii_m: Vec<f64>,
+    children: Vec<Child>,
+    patches: Patches,
+}
+
+impl Packed {
+    /// Puts these shapes into leaves, in this order.
+    fn pack(shapes: &[Shape], order: &[u32]) -> Self {
+        let leaves_max = (order.len() + order.len() / SPARE).div_ceil(WIDTH) + 2;
+        let mut all = Self {
+            leaves: Vec::with_capacity(leaves_max),
+            first_polygons: Vec::with_capacity(leaves_max),
+            radii_m: Vec::with_capacity(leaves_max),
+            odd_radii: Vec::with_capacity(leaves_max),
+            places: Vec::with_capacity(leaves_max * WIDTH),
+            children: Vec::with_capacity(leaves_max),
+            patches: Patches::with_capacity(leaves_max),
+            ..Self::default()
+        };
+        let mut balls = Vec::with_capacity(WIDTH);
+        let mut gathered = Vec::with_capacity(GATHERED);
+        let (mut positions, mut centers) = (Vec::with_capacity(GATHERED), Vec::with_capacity(GATHERED));
+        let (mut gathered_from, mut start) = (0, 0);
+        while start < order.len() {
+            let end = (start + WIDTH).min(order.len());
+            if end > gathered_from + gathered.len() {
+                let numbers = order[start..].iter().take(GATHERED);
+                gathered.clear();
+                gathered.extend(numbers.map(|id| shapes[*id as usize].enclosing_circle()));
+                gathered_from = start;
+                positions.clear();
+                positions.extend(gathered.iter().map(|(position, _)| *position));
+                grids(&positions, &mut centers);
+            }
+            let circles = &gathered[start - gathered_from..];
+            let centers = &centers[start - gathered_from..];
+            balls.clear();
+            for ((&id, &(_, radius_m)), &center) in order[start..end].iter().zip(circles).zip(centers) {
+                balls.push(Ball {
+                    center,
+                    radius_m,
+                    id,
+                    is_polygon: matches!(shapes[id as usize], Shape::Polygons(_)),
+                });
+            }
+            if all.places.len() + WIDTH - start <= start / SPARE {
+                balls.truncate(before_gap(&balls));
+            }
+            all.push(shapes, &balls, circles);
+            start += balls.len();
+        }
+        all
+    }
+
+    /// Adds a leaf of these balls, with the circles that they stand for.
+    fn push(&mut self, shapes: &[Shape], balls: &[Ball], circles: &[(Position, f64)]) {
+        let first_odd_radius = self.odd_radii_m.len() as u32;
+        self.first_polygons.push(self.polygons.len() as u32);
+        let mut child = Child::NOTHING;
+        let mut radii_m = [0.0; WIDTH];
+        for (lane, (ball, &(position, _))) in balls.iter().zip(circles).enumerate() {
+            self.places.push(position);
+            radii_m[lane] = ball.radius_m as f32;
+            match &shapes[ball.id as usize] {
+                Shape::Polygons(polygons) => {
+                    self.polygons.push(Arc::clone(polygons));
+                    self.glances.push(polygons.glance());
+                }
+                Shape::Circle { .. } if is_odd(ball.radius_m) => self.odd_radii_m.push(ball.radius_m),
+                Shape::Circle { .. } => {}
+            }
+            let reach = ball.radius_m / UNIT_M * (1.0 + 1e-6) + MARGIN_UNITS;
+            child = child.join(Child {
+                bounds: Bounds::of_ball(ball.center, reach),
+                reach,
+            });
+        }
+        let number = self.leaves.len() as u32;
+        let patched = balls.iter().map(|ball| (ball.center, ball.radius_m / UNIT_M));
+        self.patches.add(number, patched);
+        self.leaves.push(Leaf::new(balls));
+        self.radii_m.push(radii_m);
+        self.odd_radii.push(OddRadii::new(balls, first_odd_radius));
+        self.children.push(child);
+        // A leaf's places begin at a multiple of its width.
+        let padding = circles[0].0;
+        self.places.resize(self.leaves.len() * WIDTH, padding);
+    }
+
+    /// Adds leaves that were packed elsewhere.
+    fn append(&mut self, other: Self) {
+        let (polygons, odd_radii) = (self.polygons.len() as u32, self.odd_radii_m.len() as u32);
+        self.patches.append(other.patches, self.leaves.len() as u32);
+        self.leaves.extend(other.leaves);
+        self.first_polygons
+            .extend(other.first_polygons.into_iter().map(|first| first + polygons));
+        self.radii_m.extend(other.radii_m);
+        self.odd_radii
+            .extend(other.odd_radii.into_iter().map(|odd| odd.moved_by(odd_radii)));
+        self.places.extend(other.places);
+        self.polygons.extend(other.polygons);
+        self.glances.extend(other.glances);
+        self.odd_radii_m.extend(other.odd_radii_m);
+        self.children.extend(other.children);
+    }
 }
 
 /// How many of the balls come before a gap that is far wider than all else: what bridged it, say from one town to the
@@ -169,20 +265,29 @@ const DIGIT_BITS: u32 = 11;
 ///
 /// A key is as much of a place as there is room for beside the number: some metres for a million shapes. The keys are
 /// sorted digit by digit from the lowest, each pass keeping the order of the one before.
-fn sorted(shapes: &[Shape]) -> Vec<u32> {
+fn sorted(shapes: &[Shape], threads: usize) -> Vec<u32> {
     let number_bits = usize::BITS - shapes.len().leading_zeros();
     let dropped = (PLACE_BITS + number_bits).saturating_sub(u64::BITS);
-    let mut keys: Vec<u64> = Vec::with_capacity(shapes.len());
-    let (mut positions, mut centers) = (Vec::with_capacity(GATHERED), Vec::with_capacity(GATHERED));
-    for shapes in shapes.chunks(GATHERED) {
-        positions.clear();
-        positions.extend(shapes.iter().map(|shape| shape.enclosing_circle().0));
-        grids(&positions, &mut centers);
-        for (shape, center) in shapes.iter().zip(&centers) {
-            let place = place_on_curve(*center, shape.enclosing_circle().1);
-            keys.push((place >> dropped) << number_bits | keys.len() as u64);
+    let mut keys: Vec<u64> = vec![0; shapes.len()];
+    let share = share(shapes.len(), threads);
+    let parts = (0..)
+        .step_by(share)
+        .zip(shapes.chunks(share))
+        .zip(keys.chunks_mut(share));
+    on_threads(parts, |((first, shapes), keys)| {
+        let (mut positions, mut centers) = (Vec::with_capacity(GATHERED), Vec::with_capacity(GATHERED));
+        let mut number = first as u64;
+        for (shapes, keys) in shapes.chunks(GATHERED).zip(keys.chunks_mut(GATHERED)) {
+            positions.clear();
+            positions.extend(shapes.iter().map(|shape| shape.enclosing_circle().0));
+            grids(&positions, &mut centers);
+            for ((shape, center), key) in shapes.iter().zip(&centers).zip(keys) {
+                let place = place_on_curve(*center, shape.enclosing_circle().1);
+                *key = (place >> dropped) << number_bits | number;
+                number += 1;
+            }
         }
-    }
+    });
     let differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
     let mut other = vec![0; keys.len()];
     for shift in (number_bits..u64::BITS).step_by(DIGIT_BITS as usize) {

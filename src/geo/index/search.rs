@@ -131,22 +131,24 @@ pub(super) fn bits(mut mask: u32) -> impl Iterator<Item = u32> {
 }
 
 /// Puts what `of` makes of each of these lanes from place `count` on, and tells how many there are then. The first `N` take
-/// no branch. There must be room for `N` and for as many as there are lanes.
+/// no branch, nor do the next `M` together. There must be room for `N + M` and for as many as there are lanes.
 #[inline]
-pub(super) fn append<const N: usize, T: Copy>(
+pub(super) fn append<const N: usize, const M: usize, T: Copy>(
     list: &mut [T],
     mut count: usize,
     mut lanes: u32,
     of: impl Fn(usize) -> T,
 ) -> usize {
-    for _ in 0..N {
-        list[count] = of(lanes.trailing_zeros() as usize & 15);
-        count += usize::from(lanes != 0);
-        lanes &= lanes.wrapping_sub(1);
-    }
-    for lane in bits(lanes) {
-        list[count] = of(lane as usize);
-        count += 1;
+    let mut take = |most: usize| {
+        for _ in 0..most {
+            list[count] = of(lanes.trailing_zeros() as usize & 15);
+            count += usize::from(lanes != 0);
+            lanes &= lanes.wrapping_sub(1);
+        }
+        lanes != 0
+    };
+    if take(N) {
+        while take(M) {}
     }
     count
 }

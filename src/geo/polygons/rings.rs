@@ -186,6 +186,7 @@ impl Side {
 
 /// Whether the line from `point` eastwards meets the edges an odd number of times (then it is inside). An edge owns its
 /// southern end and not its northern. The predicates are exact.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would be mispredicted")]
 pub(in crate::geo) fn crossings(vertices: &[Vertex], point: Vertex) -> Side {
     let [x, y] = point;
     let mut is_odd = false;

@@ -23,7 +23,7 @@ const VERTICES_PER_LINE: usize = 4;
 pub(super) struct Stripes {
     south: f64,
     count_per_degree: f64,
-    stripes: Box<[Stripe]>,
+    by_latitude: Box<[Stripe]>,
     /// Runs of the stripes that have no room for them.
     runs: Box<[Run]>,
 }
@@ -93,7 +93,7 @@ impl Stripes {
             let mut stripes = Self {
                 south,
                 count_per_degree: if per_degree.is_finite() { per_degree } else { 0.0 },
-                stripes: vec![Stripe::new(&[], &mut Vec::new()); count].into_boxed_slice(),
+                by_latitude: vec![Stripe::new(&[], &mut Vec::new()); count].into_boxed_slice(),
                 runs: Box::default(),
             };
             if stripes.fill(rings, edges) || count == 1 {
@@ -106,7 +106,7 @@ impl Stripes {
     /// The runs that meet the parallel.
     #[inline]
     pub(super) fn at(&self, latitude: f64) -> Runs<'_> {
-        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        let Stripe { starts, edges } = self.by_latitude[self.stripe(latitude)];
         if edges[0] == ELSEWHERE {
             return Runs {
                 here: [Run { start: 0, edges: 0 }; 2],
@@ -127,19 +127,19 @@ impl Stripes {
     /// Reads what leads to the stripes.
     #[inline]
     pub(super) fn touch(&self) -> usize {
-        self.stripes.len() ^ self.south.to_bits() as usize
+        self.by_latitude.len() ^ self.south.to_bits() as usize
     }
 
     /// Reads the stripe of the parallel.
     #[inline]
     pub(super) fn touch_stripe(&self, latitude: f64) -> usize {
-        self.stripes[self.stripe(latitude)].starts[0] as usize
+        self.by_latitude[self.stripe(latitude)].starts[0] as usize
     }
 
     /// Reads where the runs of the parallel begin that its stripe has no room for.
     #[inline]
     pub(super) fn touch_runs(&self, latitude: f64) -> usize {
-        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        let Stripe { starts, edges } = self.by_latitude[self.stripe(latitude)];
         if edges[0] == ELSEWHERE {
             self.runs[starts[0] as usize].start as usize
         } else {
@@ -150,7 +150,7 @@ impl Stripes {
     /// Reads the vertices of the first runs of the parallel, or some others. There is no branch that waits for what is read.
     #[inline]
     pub(super) fn touch_vertices(&self, latitude: f64, vertices: &[Vertex]) -> usize {
-        let Stripe { starts, edges } = self.stripes[self.stripe(latitude)];
+        let Stripe { starts, edges } = self.by_latitude[self.stripe(latitude)];
         let touch = |start: u32| {
             let last = vertices.len().wrapping_sub(1);
             let lines = (0..LINES_AHEAD).map(|line| (start as usize + line * VERTICES_PER_LINE).min(last));
@@ -169,11 +169,11 @@ impl Stripes {
 
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.stripes) + size_of_val(&*self.runs)
+        size_of_val(&*self.by_latitude) + size_of_val(&*self.runs)
     }
 
     fn stripe(&self, latitude: f64) -> usize {
-        let last = self.stripes.len() - 1;
+        let last = self.by_latitude.len() - 1;
         (((latitude - self.south) * self.count_per_degree) as usize).min(last)
     }
 
@@ -184,7 +184,7 @@ impl Stripes {
 
     /// Enters all edges; gives up, unless there is but one stripe, when it would take too much.
     fn fill(&mut self, rings: &Rings, edges: usize) -> bool {
-        let count = self.stripes.len();
+        let count = self.by_latitude.len();
         let mut entries = 0;
         let mut runs = 0;
         let mut last_edge = vec![u32::MAX; count];
@@ -231,7 +231,7 @@ impl Stripes {
             }
         }
         let mut elsewhere = Vec::new();
-        for (stripe, range) in self.stripes.iter_mut().zip(starts.windows(2)) {
+        for (stripe, range) in self.by_latitude.iter_mut().zip(starts.windows(2)) {
             *stripe = Stripe::new(&all[range[0]..range[1]], &mut elsewhere);
         }
         self.runs = elsewhere.into();

@@ -1,31 +1,29 @@
-//! Access tokens of a service account (developers.google.com/identity/protocols/oauth2/service-account).
+//! The access token that serves all pushes of one project.
 //!
-//! `gcp_auth` signs the request and speaks to `token_uri`. It fetches once for *each* caller that waits while there is
-//! no token, and only when the old one is all but expired. So this wraps it: one fetch serves all who wait, a token is
-//! renewed in the background at 45 of its 60 minutes, and a failed fetch is not repeated by each push.
+//! Libraries fetch once for *each* caller that waits while there is no token, and only when the old one is all but
+//! expired. So one fetch serves all who wait here, a token is renewed in the background at three quarters of its life
+//! (45 of 60 minutes), and a failed fetch is not repeated by each push.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use gcp_auth::{CustomServiceAccount, Token, TokenProvider};
 use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
-use super::SetupError;
+use crate::engine::ports::Clock;
 
-const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
-/// A token is renewed in the background from this age on.
-const RENEW_AT: Duration = Duration::from_mins(45);
+use super::access_token::Source;
+
+/// A token is not used for so long before its end.
+const MARGIN: Duration = Duration::from_secs(30);
 /// A token that FCM refuses is not replaced below this age.
 const RENEW_NOT_BEFORE: Duration = Duration::from_secs(10);
-/// Longest fetch, with the retries of `gcp_auth`.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 /// No further fetch for so long after a failed one.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -45,7 +43,8 @@ pub(super) struct AccessTokens {
 }
 
 struct Inner {
-    account_json: SecretString,
+    source: Source,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
@@ -59,36 +58,31 @@ struct State {
 
 struct Held {
     authorization: HeaderValue,
-    token: Arc<Token>,
     at: Instant,
+    lifetime: Duration,
 }
 
 impl AccessTokens {
-    /// Also gives the project that the account belongs to.
-    pub(super) fn new(account_json: &SecretString) -> Result<(Self, String), SetupError> {
-        // What the parser says may quote the file, so it is not passed on.
-        let account = CustomServiceAccount::from_json(account_json.expose_secret())
-            .map_err(|_| SetupError::Key("the FCM service account file is not a usable key file of Google's".into()))?;
-        let project = account
-            .project_id()
-            .ok_or_else(|| SetupError::Key("the FCM service account file has no `project_id`".to_owned()))?
-            .to_owned();
-        let tokens = Self {
+    pub(super) fn new(source: Source, clock: Arc<dyn Clock>) -> Self {
+        Self {
             inner: Arc::new(Inner {
-                account_json: account_json.clone(),
+                source,
+                clock,
                 state: Mutex::default(),
             }),
-        };
-        Ok((tokens, project))
+        }
     }
 
     /// The value of `authorization`.
     pub(super) async fn current(&self, deadline: Instant) -> Result<HeaderValue, OauthError> {
         let waiting = {
             let mut state = self.inner.lock();
-            let held = state.current.clone().filter(|held| !held.token.has_expired());
+            let held = state
+                .current
+                .clone()
+                .filter(|held| held.at.elapsed() + MARGIN < held.lifetime);
             if let Some(held) = held {
-                if held.at.elapsed() >= RENEW_AT && state.paused().is_none() {
+                if held.at.elapsed() >= held.lifetime.mul_f32(0.75) && state.paused().is_none() {
                     self.inner.fetching(&mut state);
                 }
                 return Ok(held.authorization.clone());
@@ -160,7 +154,7 @@ impl Inner {
         state.fetching = Some(fetch.clone());
         let inner = Arc::clone(self);
         tokio::spawn(async move {
-            let fetched = fetch_token(&inner.account_json).await;
+            let fetched = inner.fetch().await;
             let mut state = inner.lock();
             state.fetching = None;
             match &fetched {
@@ -178,30 +172,16 @@ impl Inner {
         });
         fetch
     }
-}
 
-async fn fetch_token(account_json: &SecretString) -> Fetched {
-    let broken = || OauthError::Refused("the FCM service account file is not usable".to_owned());
-    // A fresh one each time: it would give its cached token until that is all but expired.
-    let account = CustomServiceAccount::from_json(account_json.expose_secret()).map_err(|_| broken())?;
-    let token = timeout(FETCH_TIMEOUT, account.token(&[SCOPE]))
-        .await
-        .map_err(|_| OauthError::Unreachable("the token endpoint does not answer in time".to_owned()))?
-        .map_err(|error| match error {
-            gcp_auth::Error::Str(what) => OauthError::Refused(format!(
-                "{what}: the endpoint at the service account's `token_uri` answers without a token; check the account"
-            )),
-            gcp_auth::Error::Json(..) => {
-                OauthError::Refused("what answers at the service account's `token_uri` is no token endpoint".to_owned())
-            }
-            other => OauthError::Unreachable(format!("the token endpoint can't be reached: {other}")),
-        })?;
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.as_str()))
-        .map_err(|_| OauthError::Refused("the access token is not a header value".to_owned()))?;
-    authorization.set_sensitive(true);
-    Ok(Arc::new(Held {
-        authorization,
-        token,
-        at: Instant::now(),
-    }))
+    async fn fetch(&self) -> Fetched {
+        let fetched = self.source.fetch(&*self.clock).await?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", fetched.text.expose_secret()))
+            .map_err(|_| OauthError::Refused("the access token is not a header value".to_owned()))?;
+        authorization.set_sensitive(true);
+        Ok(Arc::new(Held {
+            authorization,
+            at: Instant::now(),
+            lifetime: fetched.lifetime,
+        }))
+    }
 }

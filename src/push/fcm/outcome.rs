@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::domain::{delivery::Outcome, time::DurationMs};
+use crate::domain::{
+    delivery::Outcome,
+    time::{DurationMs, Timestamp},
+};
 
 use super::super::pool::Reply;
 
@@ -20,6 +23,8 @@ const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Done(Outcome),
+    /// The credential is wrong, for this reason.
+    Misconfigured(String),
     /// Get another access token, then send once more.
     TokenRefused(String),
 }
@@ -89,11 +94,13 @@ impl ErrorBody {
 }
 
 /// New codes appear, so what is not known goes by the class of its status.
-pub(super) fn verdict(reply: &Reply) -> Verdict {
+pub(super) fn verdict(reply: &Reply, shortened: bool, now: Timestamp) -> Verdict {
     if (200..300).contains(&reply.status) {
         let success: Success = serde_json::from_slice(&reply.body).unwrap_or_default();
         return Verdict::Done(Outcome::Accepted {
             provider_id: success.name,
+            environment: None,
+            shortened,
         });
     }
     let failure: Option<Failure> = serde_json::from_slice(&reply.body).ok();
@@ -101,7 +108,7 @@ pub(super) fn verdict(reply: &Reply) -> Verdict {
         // Refused for certain, but the word that tells why was lost.
         return Verdict::Done(Outcome::TryLater {
             reason: format!("status {}", reply.status),
-            retry_after: reply.retry_after(),
+            retry_after: reply.retry_after(now),
         });
     }
     let error = failure.unwrap_or_default().error;
@@ -113,20 +120,20 @@ pub(super) fn verdict(reply: &Reply) -> Verdict {
     };
     let later = |reason, pause| Outcome::TryLater {
         reason,
-        retry_after: reply.retry_after().or(Some(pause)),
+        retry_after: reply.retry_after(now).or(Some(pause)),
     };
     Verdict::Done(match (reply.status, code) {
-        (401, "THIRD_PARTY_AUTH_ERROR") => Outcome::Misconfigured { reason },
+        (401, "THIRD_PARTY_AUTH_ERROR") => return Verdict::Misconfigured(reason),
         (401, _) => return Verdict::TokenRefused(reason),
         (404, "UNREGISTERED") | (403, "SENDER_ID_MISMATCH") => Outcome::DeadToken { reason, since: None },
         // The project is unknown, or the account may not send for it.
-        (403 | 404, _) => Outcome::Misconfigured { reason },
+        (403 | 404, _) => return Verdict::Misconfigured(reason),
         (400, "INVALID_ARGUMENT") if error.blames_token() => Outcome::DeadToken { reason, since: None },
         (429, _) => later(reason, QUOTA_PAUSE),
         (500..=599, _) => later(reason, FAILURE_PAUSE),
         (400..=499, _) => Outcome::Never { reason },
         // Not an answer that Google gives; something else stands at this address.
-        _ => Outcome::Misconfigured { reason },
+        _ => return Verdict::Misconfigured(reason),
     })
 }
 
@@ -137,6 +144,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_336_200_000);
 
     fn reply(status: u16, body: &Value) -> Reply {
         Reply {
@@ -149,7 +158,7 @@ mod tests {
 
     fn error(status: u16, general: &str, details: &Value) -> Verdict {
         let body = json!({ "error": { "code": status, "message": "…", "status": general, "details": details } });
-        verdict(&reply(status, &body))
+        verdict(&reply(status, &body), false, NOW)
     }
 
     fn fcm(code: &str) -> Value {
@@ -174,9 +183,7 @@ mod tests {
     }
 
     fn misconfigured(reason: &str) -> Verdict {
-        Verdict::Done(Outcome::Misconfigured {
-            reason: reason.to_owned(),
-        })
+        Verdict::Misconfigured(reason.to_owned())
     }
 
     fn later(reason: &str, seconds: i64) -> Verdict {
@@ -264,7 +271,7 @@ mod tests {
     fn the_provider_says_when_to_come_again() {
         let mut busy = reply(429, &json!({ "error": { "status": "RESOURCE_EXHAUSTED" } }));
         busy.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        assert_eq!(verdict(&busy), later("RESOURCE_EXHAUSTED", 5));
+        assert_eq!(verdict(&busy, false, NOW), later("RESOURCE_EXHAUSTED", 5));
     }
 
     #[test]
@@ -273,24 +280,26 @@ mod tests {
         let accepted = |name: &str| {
             Verdict::Done(Outcome::Accepted {
                 provider_id: name.to_owned(),
+                environment: None,
+                shortened: false,
             })
         };
-        assert_eq!(verdict(&named), accepted("projects/p/messages/1"));
+        assert_eq!(verdict(&named, false, NOW), accepted("projects/p/messages/1"));
         let mut cut = reply(200, &Value::Null);
         cut.body = Bytes::from_static(b"{\"na");
         cut.complete = false;
-        assert_eq!(verdict(&cut), accepted(""));
+        assert_eq!(verdict(&cut, false, NOW), accepted(""));
     }
 
     #[test]
     fn a_gateway_in_between_is_taken_by_status() {
         let mut html = reply(502, &Value::Null);
         html.body = Bytes::from_static(b"<html>");
-        assert_eq!(verdict(&html), later("status 502", 10));
+        assert_eq!(verdict(&html, false, NOW), later("status 502", 10));
         html.status = 400;
         html.complete = false;
         assert_eq!(
-            verdict(&html),
+            verdict(&html, false, NOW),
             Verdict::Done(Outcome::TryLater {
                 reason: "status 400".to_owned(),
                 retry_after: None,

@@ -30,7 +30,8 @@ pub(super) struct Connection {
     pub(super) id: u64,
     pub(super) sender: SendRequest<Bytes>,
     in_flight: AtomicUsize,
-    streams_max: usize,
+    /// What the peer allows now, and never more than we want; kept by the driver.
+    streams_max: AtomicUsize,
     answered: AtomicBool,
     born: Instant,
     distrust_after_ms: u64,
@@ -42,12 +43,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(id: u64, sender: SendRequest<Bytes>, options: &PoolOptions) -> Self {
+    fn new(id: u64, sender: SendRequest<Bytes>, limit: usize, options: &PoolOptions) -> Self {
         Self {
             id,
             sender,
             in_flight: AtomicUsize::new(0),
-            streams_max: options.streams_max,
+            streams_max: AtomicUsize::new(options.streams_max.min(limit)),
             answered: AtomicBool::new(false),
             born: Instant::now(),
             distrust_after_ms: options.distrust_after.as_millis() as u64,
@@ -65,12 +66,14 @@ impl Connection {
     /// that is not known.
     pub(super) fn has_room(&self) -> bool {
         let in_flight = self.in_flight();
-        let silent_ms = self.age_ms().saturating_sub(self.alive_at_ms.load(Ordering::Relaxed));
-        if in_flight == 0 && silent_ms > self.distrust_after_ms {
+        if in_flight == 0 && self.silent_ms() > self.distrust_after_ms {
             self.distrust();
         }
-        !self.distrusted.load(Ordering::Acquire)
-            && in_flight < self.streams_max.min(self.sender.current_max_send_streams())
+        !self.distrusted.load(Ordering::Acquire) && in_flight < self.streams_max.load(Ordering::Acquire)
+    }
+
+    fn silent_ms(&self) -> u64 {
+        self.age_ms().saturating_sub(self.alive_at_ms.load(Ordering::Relaxed))
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -91,8 +94,11 @@ impl Connection {
 
     /// Says whether this was the first answer.
     pub(super) fn answered(&self) -> bool {
-        self.alive();
-        !self.answered.swap(true, Ordering::AcqRel)
+        // Asked for only when nothing is in flight any more, and the clock is not for nothing.
+        if self.in_flight() <= 1 {
+            self.alive();
+        }
+        !self.answered.load(Ordering::Acquire) && !self.answered.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn distrust(&self) {
@@ -118,13 +124,14 @@ pub(super) async fn open(shared: Arc<Shared>, id: u64) {
             let Some(pings) = wire.ping_pong() else {
                 return shared.open_failed("the connection can't ping".to_owned());
             };
-            let connection = Arc::new(Connection::new(id, sender, &shared.options));
+            let limit = wire.max_concurrent_send_streams();
+            let connection = Arc::new(Connection::new(id, sender, limit, &shared.options));
             let driver = Driver {
                 shared: Arc::downgrade(&shared),
                 connection: Arc::downgrade(&connection),
                 ping_wanted: Arc::clone(&connection.ping_wanted),
                 options: shared.options.clone(),
-                limit_seen: wire.max_concurrent_send_streams(),
+                limit_seen: limit,
             };
             shared.opened(connection);
             // From here on only the pool's users keep the pool alive.
@@ -213,8 +220,13 @@ impl Driver {
         }
         let limit = wire.max_concurrent_send_streams();
         let grown = limit > self.limit_seen;
+        let changed = limit != self.limit_seen;
         self.limit_seen = limit;
         if let Some(connection) = self.connection.upgrade() {
+            if changed {
+                let limit = self.options.streams_max.min(limit);
+                connection.streams_max.store(limit, Ordering::Release);
+            }
             // Not about room: fails once the peer has sent GOAWAY.
             let going_away = matches!(connection.sender.clone().poll_ready(cx), Poll::Ready(Err(_)));
             if going_away {

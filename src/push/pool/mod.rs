@@ -14,16 +14,19 @@
 
 mod connection;
 mod dial;
+mod proxy;
 mod state;
 
-use std::{sync::Arc, time::Duration};
+pub(crate) use dial::Endpoint;
+
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use h2::Reason;
+use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Uri, Version, header, uri::PathAndQuery};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use crate::domain::time::DurationMs;
+use crate::domain::time::{DurationMs, Timestamp};
 
 use self::{
     dial::Dialer,
@@ -32,6 +35,9 @@ use self::{
 
 /// Most of a provider's answer that is read, in bytes. Real ones are below 1 KiB.
 pub(crate) const RESPONSE_BYTES_MAX: usize = 16 * 1024;
+
+/// A provider's wish to wait longer is not heeded beyond this.
+const RETRY_AFTER_MAX: DurationMs = DurationMs::from_secs(86_400);
 
 /// Most times that one request is sent, each but the first after proof that the one before was not processed. More than
 /// two, because connections opened together reach a peer's limit of requests together.
@@ -60,7 +66,7 @@ pub struct PoolOptions {
 impl Default for PoolOptions {
     fn default() -> Self {
         Self {
-            connections_max: 2,
+            connections_max: 4,
             streams_max: 4096,
             waiting_max: 50_000,
             connect_timeout: Duration::from_secs(5),
@@ -80,6 +86,15 @@ pub enum SetupError {
     /// The extra root certificates are not PEM certificates.
     #[error("the CA file is not usable: {0}")]
     Ca(String),
+    /// Not a proxy's address.
+    #[error("the proxy is not of the form http://[user:password@]host:port")]
+    Proxy,
+    /// The client certificate is not usable. Never holds key material.
+    #[error("the client certificate is not usable: {0}")]
+    Certificate(&'static str),
+    /// Credentials that don't go together.
+    #[error("{0}")]
+    Credential(String),
     /// TLS can't be set up.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -132,12 +147,26 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// `Retry-After` in its form of seconds (RFC 9110 section 10.2.3), at most a day.
-    pub(crate) fn retry_after(&self) -> Option<DurationMs> {
-        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-        let seconds: u32 = text.trim().parse().ok()?;
-        Some(DurationMs::from_secs(i64::from(seconds.min(86_400))))
+    /// `Retry-After`, as seconds or as a date (RFC 9110 section 10.2.3), at most a day. A date is compared with the
+    /// peer's own, where it gives one.
+    pub(crate) fn retry_after(&self, now: Timestamp) -> Option<DurationMs> {
+        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait = match text.parse::<u32>() {
+            Ok(seconds) => DurationMs::from_secs(i64::from(seconds)),
+            Err(_) => http_date(text)?.since(self.peers_time().unwrap_or(now)),
+        };
+        Some(wait.clamp(DurationMs(0), RETRY_AFTER_MAX))
     }
+
+    fn peers_time(&self) -> Option<Timestamp> {
+        http_date(self.headers.get(header::DATE)?.to_str().ok()?)
+    }
+}
+
+/// A date in HTTP's preferred form, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+fn http_date(text: &str) -> Option<Timestamp> {
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Timestamp(date.as_millisecond()))
 }
 
 /// Connections to one host.
@@ -148,22 +177,22 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Connects to nothing yet. `ca_pem` holds root certificates to trust besides the usual ones.
-    pub(crate) fn new(base_url: &str, ca_pem: Option<&str>, options: PoolOptions) -> Result<Self, SetupError> {
-        let dialer = Dialer::new(base_url, ca_pem)?;
+    pub(crate) fn new(endpoint: &Endpoint<'_>, options: PoolOptions) -> Result<Self, SetupError> {
+        let dialer = Dialer::new(endpoint)?;
         Ok(Self {
             shared: Shared::new(dialer, options),
         })
     }
 
-    /// Sends one request. Ends by `deadline`.
-    pub(crate) async fn post(&self, post: &Post, deadline: Instant) -> Result<Reply, SendError> {
+    /// Sends the request that `post` makes; each time that it has to be sent anew, it is made anew. Ends by `deadline`.
+    pub(crate) async fn post(&self, post: impl Fn() -> Post, deadline: Instant) -> Result<Reply, SendError> {
         let mut refused_by = None;
         let mut attempts_left = ATTEMPTS_MAX;
         loop {
             let slot = self.shared.acquire(refused_by, deadline).await?;
             let connection_id = slot.connection().id;
             attempts_left -= 1;
-            match exchange(slot, self.shared.dialer.base(), post, deadline).await {
+            match exchange(slot, self.shared.dialer.base(), post(), deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Ambiguous(reason)) => return Err(SendError::Ambiguous { reason }),
                 Err(Failure::ProvenNotProcessed(reason)) if attempts_left == 0 => {
@@ -199,59 +228,106 @@ impl Failure {
     }
 }
 
-async fn exchange(slot: Slot, base: &Uri, post: &Post, deadline: Instant) -> Result<Reply, Failure> {
-    let request = request_head(base, post).map_err(|error| Failure::ProvenNotProcessed(error.to_string()))?;
+async fn exchange(slot: Slot, base: &Uri, post: Post, deadline: Instant) -> Result<Reply, Failure> {
+    let Post { path, headers, body } = post;
+    let request = request_head(base, path, headers).map_err(|error| Failure::ProvenNotProcessed(error.to_string()))?;
     let mut sender = slot.connection().sender.clone();
     let (response, mut stream) = sender
-        .send_request(request, post.body.is_empty())
+        .send_request(request, body.is_empty())
         .map_err(|error| Failure::ProvenNotProcessed(error.to_string()))?;
     drop(sender);
-    if !post.body.is_empty() && stream.send_data(post.body.clone(), true).is_err() {
+    if !body.is_empty() && stream.send_data(body, true).is_err() {
         // The stream has just been reset or refused; `response` below knows why.
         tracing::trace!("stream ended before its body");
     }
-    let response = match timeout_at(deadline, response).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(Failure::of_stream(&error)),
-        Err(_) => {
+    // One timer for headers and body.
+    let mut over = pin!(sleep_until(deadline));
+    let response = tokio::select! {
+        biased;
+        response = response => response.map_err(|error| Failure::of_stream(&error))?,
+        () = over.as_mut() => {
             slot.distrust();
             return Err(Failure::Ambiguous("no answer before the deadline".to_owned()));
         }
     };
     slot.answered();
-    let (head, mut body) = response.into_parts();
-    let mut collected = BytesMut::new();
-    let complete = timeout_at(deadline, async {
-        while let Some(chunk) = body.data().await {
-            let Ok(chunk) = chunk else { return false };
-            if body.flow_control().release_capacity(chunk.len()).is_err() {
-                return false;
-            }
-            let room = RESPONSE_BYTES_MAX - collected.len();
-            collected.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-            if chunk.len() > room {
-                return false;
-            }
-        }
-        true
-    })
-    .await
-    .unwrap_or(false);
+    let (head, body) = response.into_parts();
+    let (body, complete) = if body.is_end_stream() {
+        (Bytes::new(), true)
+    } else {
+        let mut collected = BytesMut::new();
+        let complete = tokio::select! {
+            biased;
+            complete = collect(body, &mut collected) => complete,
+            () = over => false,
+        };
+        (collected.freeze(), complete)
+    };
     Ok(Reply {
         status: head.status.as_u16(),
         headers: head.headers,
-        body: collected.freeze(),
+        body,
         complete,
     })
 }
 
-fn request_head(base: &Uri, post: &Post) -> Result<Request<()>, http::Error> {
+/// Says whether all of it came and fitted.
+async fn collect(mut body: RecvStream, collected: &mut BytesMut) -> bool {
+    while let Some(chunk) = body.data().await {
+        let Ok(chunk) = chunk else { return false };
+        if body.flow_control().release_capacity(chunk.len()).is_err() {
+            return false;
+        }
+        let room = RESPONSE_BYTES_MAX - collected.len();
+        collected.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if chunk.len() > room {
+            return false;
+        }
+    }
+    true
+}
+
+fn request_head(base: &Uri, path: PathAndQuery, headers: HeaderMap) -> Result<Request<()>, http::Error> {
     let mut parts = base.clone().into_parts();
-    parts.path_and_query = Some(post.path.clone());
+    parts.path_and_query = Some(path);
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_parts(parts)?;
     *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = post.headers.clone();
+    *request.headers_mut() = headers;
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = Timestamp::parse("2026-11-22T08:30:00Z").unwrap();
+        let wait = |text: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(text));
+            if let Some(date) = date {
+                headers.insert(header::DATE, HeaderValue::from_static(date));
+            }
+            let reply = Reply {
+                status: 503,
+                headers,
+                body: Bytes::new(),
+                complete: true,
+            };
+            reply.retry_after(now).map(|wait| wait.0 / 1000)
+        };
+        assert_eq!(wait("17", None), Some(17));
+        assert_eq!(wait("4000000000", None), Some(86_400));
+        assert_eq!(wait("Sun, 22 Nov 2026 08:31:30 GMT", None), Some(90));
+        let (later, behind) = ("Sun, 22 Nov 2026 08:31:30 GMT", "Sun, 22 Nov 2026 08:31:00 GMT");
+        assert_eq!(wait(later, Some(behind)), Some(30), "by the peer's own clock");
+        assert_eq!(wait("Sun, 22 Nov 2026 08:00:00 GMT", None), Some(0));
+        assert_eq!(wait("-1", None), None);
+        assert_eq!(wait("soon", None), None);
+    }
 }

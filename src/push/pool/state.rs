@@ -210,6 +210,10 @@ impl Shared {
                     "the peer closes connections without answering".clone_into(&mut state.last_failure);
                 }
             }
+            if state.connections.is_empty() && connection.in_flight() > 0 {
+                // It was in use: the next push finds a connection while this one still drains.
+                self.grow(&mut state);
+            }
         }
         self.serve();
         self.fail_waiting_if_cut_off();

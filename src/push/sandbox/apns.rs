@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
@@ -67,6 +68,8 @@ pub(super) struct Parts<'a> {
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
     pub(super) headers: &'a HeaderMap,
+    /// Whether the connection has shown a certificate of ours.
+    pub(super) has_certificate: bool,
     pub(super) body: &'a [u8],
 }
 
@@ -80,6 +83,14 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    pub(super) fn not_http2() -> Self {
+        Self {
+            status: 505,
+            reason: "APNs speaks HTTP/2 only",
+            timestamp: None,
+        }
+    }
+
     pub(super) fn body(&self) -> Value {
         match self.timestamp {
             Some(since) => json!({ "reason": self.reason, "timestamp": since.0 }),
@@ -122,6 +133,7 @@ pub(super) fn read(parts: &Parts<'_>) -> Asked {
         priority: owned("apns-priority"),
         push_type: owned("apns-push-type"),
         expiration: text(parts.headers, "apns-expiration").and_then(|text| text.parse().ok()),
+        payload: Bytes::copy_from_slice(parts.body),
     }
 }
 
@@ -138,7 +150,10 @@ pub(super) fn check(
     if parts.method != Method::POST {
         return refuse(405, "MethodNotAllowed");
     }
-    check_provider_token(parts.headers, rules, connection, now)?;
+    // Who has shown a certificate needs no token; one that is given must be right all the same.
+    if !parts.has_certificate || parts.headers.contains_key(header::AUTHORIZATION) {
+        check_provider_token(parts.headers, rules, connection, now)?;
+    }
     check_headers(parts.headers, rules)?;
     check_payload(parts.body)?;
     let token = parts.path.strip_prefix("/3/device/").unwrap_or_default();

@@ -63,6 +63,7 @@ impl Desk {
             method,
             path,
             headers,
+            has_certificate: false,
             body: body.as_bytes(),
         };
         match check(&parts, &self.rules, &mut ConnectionToken::default(), NOW) {
@@ -85,6 +86,7 @@ fn a_whole_request_is_accepted_and_read() {
         method: &Method::POST,
         path: &format!("/3/device/{DEVICE}"),
         headers: &desk.headers(&[("apns-expiration", Some("1795336300"))]),
+        has_certificate: false,
         body: PAYLOAD.as_bytes(),
     });
     assert_eq!(asked.token.as_deref(), Some(DEVICE));
@@ -173,6 +175,7 @@ fn a_connection_may_change_its_token_only_after_20_minutes() {
             method: &Method::POST,
             path: &format!("/3/device/{DEVICE}"),
             headers: &desk.headers(&[("authorization", Some(&authorization))]),
+            has_certificate: false,
             body: PAYLOAD.as_bytes(),
         };
         let result = check(&parts, &desk.rules, &mut connection, NOW);

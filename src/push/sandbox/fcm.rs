@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::domain::time::Timestamp;
@@ -241,6 +242,7 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Asked {
         expiration: at("/message/android/ttl")
             .and_then(|ttl| ttl_seconds(&ttl))
             .map(|ttl| now.0.div_euclid(1000).saturating_add_unsigned(ttl)),
+        payload: Bytes::copy_from_slice(body),
         ..Asked::default()
     }
 }

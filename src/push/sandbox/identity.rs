@@ -30,6 +30,8 @@ pub struct SandboxFiles {
     pub ca_pem: PathBuf,
     /// APNs auth key, as Apple gives it out.
     pub apns_key: PathBuf,
+    /// APNs certificate with its key, PEM: the other way to show who sends.
+    pub apns_certificate: PathBuf,
     /// Service account key file, as Google gives it out.
     pub service_account: PathBuf,
     /// A configuration with all of that.
@@ -45,6 +47,8 @@ pub(super) struct Identity {
     account_key_pem: String,
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) server_key: PrivateKeyDer<'static>,
+    /// Signs certificates of those who send.
+    pub(super) client_root: CertificateDer<'static>,
 }
 
 impl Identity {
@@ -53,6 +57,8 @@ impl Identity {
         fs::create_dir_all(dir).map_err(|error| SandboxError::file(dir, error))?;
         let dir = fs::canonicalize(dir).map_err(|error| SandboxError::file(dir, error))?;
         let (chain, server_key) = certificates(&dir)?;
+        let apns_certificate = dir.join("apns-certificate.pem");
+        let client_root = client_certificate(&dir.join("apns-root.pem"), &apns_certificate)?;
         let (apns_path, key_id, apns_pair) = apns_key(&dir)?;
         let service_account = dir.join("service-account.json");
         let account_pair = account_key(&service_account)?;
@@ -67,7 +73,9 @@ impl Identity {
             key_id,
             chain,
             server_key,
+            client_root,
             files: SandboxFiles {
+                apns_certificate,
                 ca_pem: dir.join("ca.pem"),
                 apns_key: apns_path,
                 service_account,
@@ -77,7 +85,7 @@ impl Identity {
     }
 
     /// Writes the files that hold addresses, once these are known.
-    pub(super) fn publish(&self, tls_url: &str, token_uri: &str) -> Result<(), SandboxError> {
+    pub(super) fn publish(&self, tls_address: SocketAddr, token_uri: &str) -> Result<(), SandboxError> {
         let account = json!({
             "type": "service_account",
             "project_id": PROJECT_ID,
@@ -88,10 +96,11 @@ impl Identity {
             "token_uri": token_uri,
         });
         write_private(&self.files.service_account, &format!("{account:#}\n"))?;
-        write(&self.files.config, &self.config(tls_url))
+        write(&self.files.config, &self.config(tls_address))
     }
 
-    fn config(&self, tls_url: &str) -> String {
+    fn config(&self, tls_address: SocketAddr) -> String {
+        let (tls_url, development_url) = (format!("https://{tls_address}"), development_url(tls_address));
         let quoted = |path: &Path| Value::from(path.to_string_lossy()).to_string();
         format!(
             "# Written by the sandbox at each start: sends pushes to it instead of Apple and Google.\n\
@@ -101,7 +110,7 @@ impl Identity {
              key_id = \"{key_id}\"\n\
              team_id = \"{TEAM_ID}\"\n\
              base_url = \"{tls_url}\"\n\
-             sandbox_base_url = \"{tls_url}\"\n\
+             sandbox_base_url = \"{development_url}\"\n\
              ca_file = {ca}\n\
              \n\
              [push.fcm]\n\
@@ -114,6 +123,11 @@ impl Identity {
             account = quoted(&self.files.service_account),
         )
     }
+}
+
+/// The TLS listener's second name, which stands for Apple's host for development builds.
+pub(super) fn development_url(tls_address: SocketAddr) -> String {
+    format!("https://localhost:{}", tls_address.port())
 }
 
 /// How others reach a listener: an address for "all interfaces" is no address to connect to.
@@ -142,19 +156,42 @@ fn certificates(dir: &Path) -> Result<Certificates, SandboxError> {
     Ok((chain, key))
 }
 
+/// The root of those who send, and for one of them a certificate that is in `certificate_path` with its key.
+fn client_certificate(root_path: &Path, certificate_path: &Path) -> Result<CertificateDer<'static>, SandboxError> {
+    if !(root_path.exists() && certificate_path.exists()) {
+        let crypto = |error: rcgen::Error| SandboxError::Crypto(error.to_string());
+        let root = root("Beckon sandbox senders")?;
+        let mut leaf = named(CertificateParams::default(), "Apple Push Services: com.example.app");
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        leaf.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().map_err(crypto)?;
+        let leaf = leaf.signed_by(&key, &root).map_err(crypto)?;
+        write(root_path, &root.pem())?;
+        write_private(certificate_path, &(leaf.pem() + &key.serialize_pem()))?;
+    }
+    CertificateDer::from_pem_file(root_path)
+        .map_err(|error| SandboxError::Crypto(format!("{} is not usable, delete it: {error}", root_path.display())))
+}
+
+fn named(mut params: CertificateParams, name: &str) -> CertificateParams {
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = date_time_ymd(2025, 1, 1);
+    params.not_after = date_time_ymd(2049, 12, 31);
+    params
+}
+
+fn root(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>, SandboxError> {
+    let crypto = |error: rcgen::Error| SandboxError::Crypto(error.to_string());
+    let mut root = named(CertificateParams::default(), name);
+    root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    CertifiedIssuer::self_signed(root, KeyPair::generate().map_err(crypto)?).map_err(crypto)
+}
+
 /// The root's own key is forgotten at once, so that trusting `ca.pem` trusts one server only.
 fn make_certificates(ca_path: &Path, server_path: &Path, key_path: &Path) -> Result<(), SandboxError> {
     let crypto = |error: rcgen::Error| SandboxError::Crypto(error.to_string());
-    let named = |mut params: CertificateParams, name: &str| {
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.not_before = date_time_ymd(2025, 1, 1);
-        params.not_after = date_time_ymd(2049, 12, 31);
-        params
-    };
-    let mut root = named(CertificateParams::default(), "Beckon sandbox root");
-    root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().map_err(crypto)?).map_err(crypto)?;
+    let root = root("Beckon sandbox root")?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut leaf = named(CertificateParams::new(names).map_err(crypto)?, "Beckon sandbox");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

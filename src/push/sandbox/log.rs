@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
@@ -36,10 +37,14 @@ pub struct Arrival {
     pub at: Timestamp,
     /// Whose interface.
     pub provider: Provider,
-    /// HTTP status of the answer.
+    /// HTTP status of the answer; 0: there was none, and the push was not taken. 200 with a fault: it was taken, whatever
+    /// the client has heard.
     pub status: u16,
     /// The provider's word for a refusal.
     pub reason: Option<String>,
+    /// The fault that it met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// What was asked, as far as it could be read.
     #[serde(flatten)]
     pub asked: Asked,
@@ -74,6 +79,9 @@ pub struct Asked {
     pub push_type: Option<String>,
     /// When it expires, Unix seconds.
     pub expiration: Option<i64>,
+    /// The whole body. Not in the log that is served.
+    #[serde(skip)]
+    pub payload: Bytes,
 }
 
 /// A part of the log.
@@ -92,6 +100,8 @@ pub struct LogPage {
     pub provider_tokens: usize,
     /// OAuth access tokens issued since the start.
     pub access_tokens: u64,
+    /// Streams since the start that were opened beyond what the client had acknowledged as the limit.
+    pub streams_beyond_limit: u64,
 }
 
 pub(super) struct Log {
@@ -110,6 +120,7 @@ struct Inner {
     on_screen: HashMap<(String, String), u64>,
     provider_tokens: HashSet<String>,
     access_tokens: u64,
+    streams_beyond_limit: u64,
 }
 
 impl Log {
@@ -135,6 +146,7 @@ impl Log {
         provider: Provider,
         status: u16,
         reason: Option<String>,
+        fault: Option<String>,
         asked: Asked,
     ) -> Arc<Arrival> {
         let mut inner = self.lock();
@@ -154,6 +166,7 @@ impl Log {
             provider,
             status,
             reason,
+            fault,
             asked,
             replaces,
         });
@@ -180,6 +193,7 @@ impl Log {
             accepted: inner.accepted,
             provider_tokens: inner.provider_tokens.len(),
             access_tokens: inner.access_tokens,
+            streams_beyond_limit: inner.streams_beyond_limit,
         }
     }
 
@@ -201,6 +215,10 @@ impl Log {
         if inner.provider_tokens.len() < PROVIDER_TOKENS_MAX && !inner.provider_tokens.contains(token) {
             inner.provider_tokens.insert(token.to_owned());
         }
+    }
+
+    pub(super) fn stream_beyond_limit(&self) {
+        self.lock().streams_beyond_limit += 1;
     }
 
     pub(super) fn access_token_issued(&self) {
@@ -233,8 +251,15 @@ mod tests {
     }
 
     fn record(log: &Log, status: u16, token: &str, collapse_id: &str) -> Option<u64> {
-        log.record(Timestamp(0), Provider::Apns, status, None, asked(token, collapse_id))
-            .replaces
+        log.record(
+            Timestamp(0),
+            Provider::Apns,
+            status,
+            None,
+            None,
+            asked(token, collapse_id),
+        )
+        .replaces
     }
 
     #[test]
@@ -281,7 +306,7 @@ mod tests {
     #[test]
     fn an_entry_is_flat_json() {
         let log = Log::new(10);
-        log.record(Timestamp(0), Provider::Fcm, 200, None, asked("a", "t"));
+        log.record(Timestamp(0), Provider::Fcm, 200, None, None, asked("a", "t"));
         let json = serde_json::to_value(log.page(0, 1)).unwrap();
         assert_eq!(json["items"][0]["provider"], "fcm");
         assert_eq!(json["items"][0]["collapseId"], "t");

@@ -1,23 +1,30 @@
 //! A strict stand-in for APNs and FCM on the own machine: `beckon sandbox`, the demo and the tests send to it.
 //!
 //! It checks what the providers check, answers as they do, and keeps a log of everything that arrived. What a phone
-//! would show can be read from the log: `replaces` tells which earlier push a later one takes off the screen.
+//! would show can be read from the log: `replaces` tells which earlier push a later one takes off the screen. On demand
+//! things go wrong (`faults`): by a script, by a rule that is added while it runs, or by a query on the push itself.
 //!
 //! | listener | what |
 //! |---|---|
-//! | TLS | APNs `POST /3/device/{token}` over HTTP/2 only, as Apple; FCM `POST /v1/projects/{project}/messages:send`; the log |
-//! | plain | `POST /token` (OAuth for the service account), `GET` and `DELETE /log`, `GET /livez` |
+//! | TLS | APNs `POST /3/device/{token}` over HTTP/2 only, as Apple; FCM `POST /v1/projects/{project}/messages:send` |
+//! | both | `POST /token` (OAuth for the service account), `GET` and `DELETE /log`, `/faults`, `GET /livez` |
 //!
-//! In its folder it keeps what a Beckon needs to send to it: a root certificate, an APNs key, a service account, and a
-//! configuration that names them.
+//! As Apple has two hosts, the TLS listener has two names: `localhost` is the one for development builds.
+//!
+//! In its folder it keeps what a Beckon needs to send to it: a root certificate, an APNs key, an APNs certificate, a
+//! service account, and a configuration that names them.
 
+mod answers;
 mod apns;
+mod door;
+mod faults;
 mod fcm;
 mod identity;
 mod jwt;
 mod log;
 mod oauth;
 mod server;
+mod wire;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,7 +34,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustls::ServerConfig;
+use rustls::{ServerConfig, server::WebPkiClientVerifier};
 use tokio::{
     net::TcpListener,
     sync::{broadcast, watch},
@@ -37,9 +44,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{domain::time::Timestamp, engine::ports::Clock};
 
-use self::{identity::Identity, server::Desk};
+use self::{faults::Faults, identity::Identity};
 
 pub use self::{
+    faults::{FaultKind, FaultRule, FaultScript, LastStream, ResetCode, World},
     identity::SandboxFiles,
     log::{Arrival, Asked, LogPage, Provider},
 };
@@ -59,6 +67,10 @@ pub struct SandboxOptions {
     pub log_entries_max: usize,
     /// Streams on one connection that are open at the same time.
     pub streams_max: u32,
+    /// Whether a connection may have one stream only until its first push was accepted, as Apple does it.
+    pub cautious: bool,
+    /// What goes wrong from the start on.
+    pub faults: FaultScript,
     /// Bundle ids that the APNs key may send to; none: all.
     pub topics: Option<BTreeSet<String>>,
     /// Device tokens that lead nowhere any more, and since when.
@@ -76,6 +88,8 @@ impl SandboxOptions {
             clock,
             log_entries_max: 100_000,
             streams_max: 1000,
+            cautious: false,
+            faults: FaultScript::default(),
             topics: None,
             unregistered: HashMap::new(),
         }
@@ -115,6 +129,18 @@ impl SandboxError {
     }
 }
 
+/// What both listeners work with.
+struct Desk {
+    clock: Arc<dyn Clock>,
+    rules: apns::Rules,
+    account: oauth::Account,
+    access_tokens: Mutex<oauth::AccessTokens>,
+    log: log::Log,
+    streams_max: u32,
+    cautious: bool,
+    faults: Mutex<Faults>,
+}
+
 /// A running sandbox. Dropping it stops it as well, without waiting.
 pub struct Sandbox {
     desk: Arc<Desk>,
@@ -138,7 +164,7 @@ impl Sandbox {
         let (tls, tls_address) = bind(options.tls_listen).await?;
         let (http, http_address) = bind(options.http_listen).await?;
         let token_uri = format!("http://{http_address}/token");
-        identity.publish(&format!("https://{tls_address}"), &token_uri)?;
+        identity.publish(tls_address, &token_uri)?;
         let desk = Arc::new(Desk {
             clock: options.clock,
             rules: apns::Rules {
@@ -151,11 +177,13 @@ impl Sandbox {
             account: oauth::Account {
                 key: identity.account_key,
                 client_email: identity.client_email.to_owned(),
-                token_uri,
+                token_uris: [token_uri, format!("https://{tls_address}/token")],
             },
             access_tokens: Mutex::default(),
             log: log::Log::new(options.log_entries_max),
             streams_max: options.streams_max,
+            cautious: options.cautious,
+            faults: Mutex::new(Faults::new(options.faults)),
         });
         let (stop, stopping) = watch::channel(false);
         let tasks = vec![
@@ -176,6 +204,16 @@ impl Sandbox {
     /// Base URL of both providers.
     pub fn apns_url(&self) -> String {
         format!("https://{}", self.tls_address)
+    }
+
+    /// Base URL of Apple's host for development builds.
+    pub fn development_url(&self) -> String {
+        identity::development_url(self.tls_address)
+    }
+
+    /// Plays another script from now on.
+    pub fn play(&self, script: FaultScript) {
+        *self.desk.faults.lock().unwrap_or_else(PoisonError::into_inner) = Faults::new(script);
     }
 
     /// Base URL of the plain listener.
@@ -247,9 +285,15 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SandboxE
 
 fn acceptor(identity: &Identity) -> Result<TlsAcceptor, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut clients = rustls::RootCertStore::empty();
+    clients.add(identity.client_root.clone())?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(identity.chain.clone(), identity.server_key.clone_key())?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))

@@ -26,7 +26,8 @@ const TOKENS_MAX: usize = 10_000;
 pub(super) struct Account {
     pub(super) key: DecodingKey,
     pub(super) client_email: String,
-    pub(super) token_uri: String,
+    /// The addresses of the token endpoint: of the plain listener, and of the one with TLS.
+    pub(super) token_uris: [String; 2],
 }
 
 #[derive(Deserialize)]
@@ -72,7 +73,7 @@ pub(super) fn check(form: &str, account: &Account, now: Timestamp) -> Result<(),
     if !jwt.is_signed_by(&account.key, Algorithm::RS256) {
         return refuse("invalid_grant", "the signature is wrong");
     }
-    if jwt.claims.aud != account.token_uri {
+    if !account.token_uris.contains(&jwt.claims.aud) {
         return refuse("invalid_grant", "the audience is not this endpoint");
     }
     let now_s = now.0.div_euclid(1000);
@@ -175,7 +176,7 @@ mod tests {
         let account = Account {
             key: DecodingKey::from_rsa_pem(pair.public_key_pem().as_bytes()).unwrap(),
             client_email: "me@project.test".to_owned(),
-            token_uri: "http://127.0.0.1:1/token".to_owned(),
+            token_uris: ["http://127.0.0.1:1/token", "https://127.0.0.1:2/token"].map(str::to_owned),
         };
         let now_s = NOW.0 / 1000;
         let good = json!({
@@ -212,7 +213,7 @@ mod tests {
                 "{name} {value}"
             );
         }
-        let late = json!({ "iss": "me@project.test", "aud": account.token_uri, "scope": SCOPE, "iat": now_s + 400, "exp": now_s + 500 });
+        let late = json!({ "iss": "me@project.test", "aud": account.token_uris[1], "scope": SCOPE, "iat": now_s + 400, "exp": now_s + 500 });
         assert_eq!(error(&form(&late, &pair)), Some("invalid_grant"));
         assert_eq!(error("grant_type=password"), Some("unsupported_grant_type"));
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Peers that refuse, cut, stall and say GOAWAY at will.
 
 use std::{
-    future::{Future, pending, poll_fn},
+    future::{pending, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,117 +10,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{
-    Reason,
-    server::{self, Connection, SendResponse},
-};
-use http::{HeaderMap, Request, Response, uri::PathAndQuery};
-use rcgen::CertifiedKey;
-use rustls::ServerConfig;
+use h2::{Reason, server};
+use http::Response;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 
-use super::deadline;
-use crate::push::pool::{Pool, PoolOptions, Post, RESPONSE_BYTES_MAX, Reply, SendError};
-
-type Wire = Connection<TlsStream<TcpStream>, Bytes>;
-
-struct Peer {
-    url: String,
-    ca_pem: String,
-    connections: Arc<AtomicUsize>,
-}
-
-fn identity() -> (TlsAcceptor, String) {
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![cert.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    (TlsAcceptor::from(Arc::new(config)), cert.pem())
-}
-
-impl Peer {
-    /// Runs `play` on each connection, with its number from 0.
-    async fn new<F, P>(build: server::Builder, play: P) -> Self
-    where
-        P: Fn(usize, Wire) -> F + Send + Sync + 'static,
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (acceptor, ca_pem) = identity();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
-        let play = Arc::new(play);
-        tokio::spawn(async move {
-            loop {
-                let (tcp, _) = listener.accept().await.unwrap();
-                let number = counter.fetch_add(1, Ordering::SeqCst);
-                let (acceptor, build, play) = (acceptor.clone(), build.clone(), Arc::clone(&play));
-                tokio::spawn(async move {
-                    let tls = acceptor.accept(tcp).await.unwrap();
-                    play(number, build.handshake(tls).await.unwrap()).await;
-                });
-            }
-        });
-        Self {
-            url,
-            ca_pem,
-            connections,
-        }
-    }
-
-    fn pool(&self, options: PoolOptions) -> Pool {
-        Pool::new(&self.url, Some(&self.ca_pem), options).unwrap()
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-fn post() -> Post {
-    Post {
-        path: PathAndQuery::from_static("/3/device/1"),
-        headers: HeaderMap::new(),
-        body: Bytes::from_static(b"{}"),
-    }
-}
-
-async fn sent(pool: &Pool) -> Result<Reply, SendError> {
-    pool.post(&post(), deadline()).await
-}
-
-fn ok(mut respond: SendResponse<Bytes>) {
-    respond.send_response(Response::new(()), true).unwrap();
-}
-
-async fn next(wire: &mut Wire) -> Option<(Request<h2::RecvStream>, SendResponse<Bytes>)> {
-    wire.accept().await.and_then(Result::ok)
-}
-
-/// Keeps a connection going that gets no further answers.
-async fn idle(mut wire: Wire) {
-    while next(&mut wire).await.is_some() {}
-}
-
-async fn serve_all(mut wire: Wire) {
-    while let Some((_, respond)) = next(&mut wire).await {
-        ok(respond);
-    }
-}
+use super::peer::{Peer, endpoint, identity, idle, next, ok, post, sent, serve_all};
+use crate::push::pool::{Pool, PoolOptions, RESPONSE_BYTES_MAX, SendError};
 
 #[tokio::test]
 async fn a_refused_stream_is_sent_again_on_another_connection() {
@@ -251,8 +151,30 @@ async fn goaway_that_includes_our_stream_proves_nothing() {
     let pool = peer.pool(PoolOptions::default());
     let result = sent(&pool).await;
     assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
-    assert_eq!(peer.connections(), 1);
     assert_eq!(sent(&pool).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_is_replaced_while_it_drains() {
+    let peer = Peer::new(server::Builder::new(), |number, mut wire| async move {
+        if number > 0 {
+            return serve_all(wire).await;
+        }
+        let held = next(&mut wire).await;
+        wire.graceful_shutdown();
+        idle(wire).await;
+        drop(held);
+    })
+    .await;
+    let pool = peer.pool(PoolOptions::default());
+    let first = pool.clone();
+    let draining = tokio::spawn(async move { sent(&first).await });
+    while peer.connections() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!draining.is_finished(), "nobody has asked for the second connection");
+    assert_eq!(sent(&pool).await.unwrap().status, 200);
+    draining.abort();
 }
 
 #[tokio::test]
@@ -285,9 +207,9 @@ async fn a_silent_peer_is_given_up_at_the_deadline() {
     })
     .await;
     let pool = peer.pool(PoolOptions::default());
-    let result = pool.post(&post(), Instant::now() + Duration::from_millis(200)).await;
+    let result = pool.post(post, Instant::now() + Duration::from_millis(200)).await;
     assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
-    let late = pool.post(&post(), Instant::now()).await;
+    let late = pool.post(post, Instant::now()).await;
     assert!(matches!(late, Err(SendError::NotSent { .. })), "{late:?}");
 }
 
@@ -305,8 +227,7 @@ async fn who_waits_for_a_stream_until_the_deadline_was_not_sent() {
         ..PoolOptions::default()
     });
     let soon = Instant::now() + Duration::from_millis(300);
-    let one = post();
-    let (first, second) = tokio::join!(pool.post(&one, soon), pool.post(&one, soon));
+    let (first, second) = tokio::join!(pool.post(post, soon), pool.post(post, soon));
     assert!(matches!(first, Err(SendError::Ambiguous { .. })), "{first:?}");
     assert!(matches!(second, Err(SendError::NotSent { .. })), "{second:?}");
 }
@@ -349,7 +270,7 @@ async fn nobody_there_is_said_at_once_and_not_asked_again_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     drop(listener);
-    let pool = Pool::new(&url, None, PoolOptions::default()).unwrap();
+    let pool = Pool::new(&endpoint(&url, None), PoolOptions::default()).unwrap();
     for _ in 0..3 {
         let Err(SendError::NotSent { retry_after, .. }) = sent(&pool).await else {
             panic!("nobody is there");
@@ -366,8 +287,7 @@ async fn a_peer_that_never_says_settings_is_no_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let pool = Pool::new(
-        &url,
-        None,
+        &endpoint(&url, None),
         PoolOptions {
             connect_timeout: Duration::from_millis(100),
             ..PoolOptions::default()
@@ -471,8 +391,7 @@ async fn the_number_of_streams_follows_the_peers_settings() {
         tls
     });
     let pool = Pool::new(
-        &url,
-        Some(&ca_pem),
+        &endpoint(&url, Some(&ca_pem)),
         PoolOptions {
             connections_max: 1,
             ..PoolOptions::default()

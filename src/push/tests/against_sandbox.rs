@@ -1,103 +1,29 @@
 use std::{collections::HashMap, fs, sync::Arc};
 
 use http::Method;
-use secrecy::SecretString;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
 };
 
-use super::{TestClock, deadline, push};
+use super::{
+    TestClock,
+    stage::{PHONE, Stage, accepted, dead, misconfigured, never, send, store, wrong_pem},
+};
 use crate::{
     domain::{
-        delivery::{Environment, Outcome, Platform, Push},
+        delivery::{Environment, Outcome, Platform},
         ids::{AppId, PushToken},
         time::{DurationMs, Timestamp},
     },
-    engine::ports::{Clock, PushSender},
+    engine::ports::Clock,
     push::{
-        ApnsConfig, FcmConfig, PoolOptions, Providers,
-        sandbox::{Arrival, Sandbox, SandboxOptions},
+        PoolOptions, Providers,
+        sandbox::{Sandbox, SandboxOptions},
     },
 };
-
-const PHONE: &str = "00aabbccddeeff00112233445566778899aabbccddeeff001122334455667788";
-
-struct Stage {
-    dir: TempDir,
-    clock: Arc<TestClock>,
-    sandbox: Sandbox,
-}
-
-impl Stage {
-    async fn new(change: impl FnOnce(&mut SandboxOptions)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = TestClock::today();
-        let mut options = SandboxOptions::new(dir.path(), Arc::<TestClock>::clone(&clock));
-        change(&mut options);
-        let sandbox = Sandbox::start(options).await.unwrap();
-        Self { dir, clock, sandbox }
-    }
-
-    fn configs(&self) -> (ApnsConfig, FcmConfig) {
-        let read = |path| fs::read_to_string(path).unwrap();
-        let files = self.sandbox.files();
-        let key = SecretString::from(read(&files.apns_key));
-        let apns = ApnsConfig {
-            base_url: self.sandbox.apns_url(),
-            sandbox_base_url: self.sandbox.apns_url(),
-            ca_pem: Some(read(&files.ca_pem)),
-            ..ApnsConfig::new(key, self.sandbox.key_id(), self.sandbox.team_id())
-        };
-        let fcm = FcmConfig {
-            base_url: self.sandbox.apns_url(),
-            ca_pem: Some(read(&files.ca_pem)),
-            ..FcmConfig::new(SecretString::from(read(&files.service_account)))
-        };
-        (apns, fcm)
-    }
-
-    fn providers(&self, change: impl FnOnce(&mut ApnsConfig, &mut FcmConfig)) -> Arc<Providers> {
-        let (mut apns, mut fcm) = self.configs();
-        change(&mut apns, &mut fcm);
-        let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
-        Arc::new(Providers::new(Some(&apns), Some(&fcm), &clock).unwrap())
-    }
-
-    fn push(&self, platform: Platform, token: &str) -> Push {
-        push(platform, token, self.clock.now())
-    }
-
-    fn last(&self) -> Arc<Arrival> {
-        Arc::clone(self.sandbox.arrivals().last().unwrap())
-    }
-}
-
-async fn send(providers: &Providers, push: &Push) -> Outcome {
-    providers.send(push, deadline()).await
-}
-
-fn dead(reason: &str, since: Option<Timestamp>) -> Outcome {
-    Outcome::DeadToken {
-        reason: reason.to_owned(),
-        since,
-    }
-}
-
-fn never(reason: &str) -> Outcome {
-    Outcome::Never {
-        reason: reason.to_owned(),
-    }
-}
-
-fn misconfigured(reason: &str) -> Outcome {
-    Outcome::Misconfigured {
-        reason: reason.to_owned(),
-    }
-}
 
 #[tokio::test]
 async fn a_push_arrives_at_an_iphone_as_it_was_meant() {
@@ -106,9 +32,7 @@ async fn a_push_arrives_at_an_iphone_as_it_was_meant() {
     let mut news = stage.sandbox.subscribe();
     let push = stage.push(Platform::Ios, PHONE);
     let id = push.delivery.to_string();
-    let accepted = Outcome::Accepted {
-        provider_id: id.clone(),
-    };
+    let accepted = accepted(&id);
     assert_eq!(send(&providers, &push).await, accepted);
     let arrival = news.recv().await.unwrap();
     assert_eq!(
@@ -136,12 +60,7 @@ async fn a_push_arrives_at_an_android_phone_as_it_was_meant() {
     let push = stage.push(Platform::Android, "abc:APA91-x_y");
     let outcome = send(&providers, &push).await;
     let arrival = serde_json::to_value(&*stage.last()).unwrap();
-    assert_eq!(
-        outcome,
-        Outcome::Accepted {
-            provider_id: arrival["name"].as_str().unwrap().to_owned()
-        }
-    );
+    assert_eq!(outcome, accepted(arrival["name"].as_str().unwrap()));
     assert_eq!(
         arrival,
         json!({
@@ -200,20 +119,31 @@ async fn refusals_come_back_as_what_they_mean() {
 async fn wrong_credentials_are_ours_to_mend() {
     let stage = Stage::new(|_| {}).await;
     let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&stage.clock);
-    let nobody = Providers::new(None, None, &clock).unwrap();
+    let nobody = Providers::new(None, None, &clock, &store()).unwrap();
     let (ios, android) = (stage.push(Platform::Ios, PHONE), stage.push(Platform::Android, "phone"));
-    let expected = misconfigured("APNs is not set up: fill the section [push.apns]");
+    let expected = misconfigured("apns", "APNs is not set up: fill the section [push.apns]");
     assert_eq!(send(&nobody, &ios).await, expected);
-    let expected = misconfigured("FCM is not set up: fill the section [push.fcm]");
+    let expected = misconfigured("fcm", "FCM is not set up: fill the section [push.fcm]");
     assert_eq!(send(&nobody, &android).await, expected);
 
     let other = Stage::new(|_| {}).await;
     let (apns, fcm) = other.configs();
-    let wrong_key = stage.providers(|ours, _| ours.key_pem = apns.key_pem.clone());
-    assert_eq!(send(&wrong_key, &ios).await, misconfigured("InvalidProviderToken"));
+    let wrong_key = stage.providers(|ours, _| {
+        ours.credentials[0].auth = wrong_pem(&ours.credentials[0].auth, &apns.credentials[0].auth);
+    });
+    assert_eq!(
+        send(&wrong_key, &ios).await,
+        misconfigured(
+            &format!("apns:BECKONTEAM/{}", stage.sandbox.key_id()),
+            "InvalidProviderToken"
+        )
+    );
     // The account of the other sandbox has its own token endpoint, so its tokens mean nothing here.
-    let wrong_account = stage.providers(|_, ours| ours.service_account_json = fcm.service_account_json.clone());
-    assert_eq!(send(&wrong_account, &android).await, misconfigured("UNAUTHENTICATED"));
+    let wrong_account = stage.providers(|_, ours| ours.credentials = fcm.credentials.clone());
+    assert_eq!(
+        send(&wrong_account, &android).await,
+        misconfigured("fcm:beckon-sandbox", "UNAUTHENTICATED")
+    );
     assert_eq!(
         other.sandbox.log_page(0, 1).access_tokens,
         1,
@@ -221,7 +151,7 @@ async fn wrong_credentials_are_ours_to_mend() {
     );
 
     other.sandbox.stop().await;
-    let unreachable = stage.providers(|_, ours| ours.service_account_json = fcm.service_account_json.clone());
+    let unreachable = stage.providers(|_, ours| ours.credentials = fcm.credentials.clone());
     let outcome = send(&unreachable, &android).await;
     assert!(
         matches!(&outcome, Outcome::TryLater { reason, .. } if reason.contains("token endpoint")),
@@ -256,11 +186,11 @@ async fn an_expired_provider_token_is_renewed_unseen() {
     clock.advance(-3700);
     let (apns, _) = stage.configs();
     let ours: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
-    let providers = Providers::new(Some(&apns), None, &ours).unwrap();
+    let providers = Providers::new(Some(&apns), None, &ours, &store()).unwrap();
     let push = stage.push(Platform::Ios, PHONE);
     let refused = send(&providers, &push).await;
     assert!(
-        matches!(&refused, Outcome::Misconfigured { reason } if reason.contains("clock")),
+        matches!(&refused, Outcome::Misconfigured { reason, .. } if reason.contains("clock")),
         "{refused:?}"
     );
     // 21 minutes on, the clock is right by a margin, and the old token old enough to be replaced.
@@ -275,11 +205,11 @@ async fn a_connection_that_changes_its_token_too_fast_has_to_wait() {
     let stage = Stage::new(|_| {}).await;
     let (apns, _) = stage.configs();
     let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&stage.clock);
-    let providers = Providers::new(Some(&apns), None, &clock).unwrap();
+    let providers = Providers::new(Some(&apns), None, &clock, &store()).unwrap();
     let push = stage.push(Platform::Ios, PHONE);
     for _ in 0..3 {
         assert!(matches!(send(&providers, &push).await, Outcome::Accepted { .. }));
-        stage.clock.advance(41 * 60);
+        stage.clock.advance(51 * 60);
     }
     assert_eq!(stage.sandbox.log_page(0, 1).provider_tokens, 3);
     stage.sandbox.stop().await;

@@ -2,6 +2,10 @@
 
 mod against_peers;
 mod against_sandbox;
+mod faults;
+mod peer;
+mod stage;
+mod ways_in;
 
 use std::{
     sync::{
@@ -17,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::{Environment, Message, Platform, Push, PushTarget},
-        ids::{AppId, DeliveryId, PushToken},
+        ids::{AppId, DeliveryId, PushToken, WorkspaceId},
         time::{DurationMs, Timestamp},
     },
     engine::ports::Clock,
@@ -48,13 +52,14 @@ impl Clock for TestClock {
     }
 }
 
-fn deadline() -> Instant {
+pub(crate) fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
 fn push(platform: Platform, token: &str, now: Timestamp) -> Push {
     Push {
         delivery: DeliveryId(Uuid::new_v4()),
+        workspace: WorkspaceId::new("default").unwrap(),
         target: PushTarget {
             platform,
             app: AppId::new("com.example.app").unwrap(),
@@ -65,7 +70,9 @@ fn push(platform: Platform, token: &str, now: Timestamp) -> Push {
         message: Message {
             title: "Welcome, 丽".to_owned(),
             body: "Your coffee is 25 % off".to_owned(),
+            shortened: false,
         },
+        options: Arc::default(),
         data: vec![("offer".to_owned(), "7".to_owned())],
         expires_at: now.plus(DurationMs::from_secs(600)),
     }

@@ -41,7 +41,7 @@ struct Sent<'a> {
     devices: Vec<DeviceId>,
     /// When they were reserved, by Redis.
     reserved_at: Option<u64>,
-    outcome: Option<CommitOutcome>,
+    outcome: Option<Result<CommitOutcome, StoreError>>,
 }
 
 /// What became of each commit of a group, and when the partition's next push and its next wake-up are due.
@@ -58,23 +58,8 @@ pub(super) fn fresh_id() -> CommitId {
 }
 
 impl RedisStore {
-    pub(super) async fn commit_all(&self, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
-        let (mut all, mut failure) = (Vec::with_capacity(commits.len()), None);
-        for begun in join_all(commits.iter().map(|commit| self.begin(commit))).await {
-            match begun {
-                Ok(sent) => all.push(sent),
-                Err(error) => failure = Some(error),
-            }
-        }
-        if let Some(failure) = failure {
-            // None is sent, so none keeps its devices waiting.
-            join_all(
-                all.iter()
-                    .map(|sent| self.settle_devices(sent.commit, sent.id, &sent.devices, false)),
-            )
-            .await;
-            return Err(failure);
-        }
+    pub(super) async fn commit_all(&self, commits: &[Commit]) -> Vec<Result<CommitOutcome, StoreError>> {
+        let mut all = join_all(commits.iter().map(|commit| self.begin(commit))).await;
         let mut by_partition: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, sent) in all.iter().enumerate().filter(|(_, sent)| sent.outcome.is_none()) {
             by_partition.entry(sent.partition).or_default().push(index);
@@ -92,28 +77,31 @@ impl RedisStore {
             match answers {
                 Ok(answers) => {
                     for (index, answer) in indexes.iter().zip(answers) {
-                        match read_outcome(&answer) {
-                            Ok(outcome) => all[*index].outcome = Some(outcome),
-                            Err(error) => failure = Some(error),
-                        }
+                        all[*index].outcome = Some(read_outcome(&answer));
                     }
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    for index in indexes {
+                        all[*index].outcome = Some(Err(error.clone()));
+                    }
+                }
             }
         }
         join_all(all.iter().filter(|sent| !sent.devices.is_empty()).filter_map(|sent| {
-            let done = matches!(sent.outcome?, CommitOutcome::Done(_));
+            // What became of a commit without an answer is found out by whoever meets its reservations.
+            let outcome = sent.outcome.as_ref()?.as_ref().ok()?;
+            let done = matches!(outcome, CommitOutcome::Done(_));
             Some(self.settle_devices(sent.commit, sent.id, &sent.devices, done))
         }))
         .await;
-        match failure {
-            Some(failure) => Err(failure),
-            None => Ok(all.into_iter().filter_map(|sent| sent.outcome).collect()),
-        }
+        let unsent = || Err(StoreError::Damaged("a commit was sent nowhere".to_owned()));
+        all.into_iter()
+            .map(|sent| sent.outcome.unwrap_or_else(unsent))
+            .collect()
     }
 
     /// Reserves the commit's devices.
-    async fn begin<'a>(&self, commit: &'a Commit) -> Result<Sent<'a>, StoreError> {
+    async fn begin<'a>(&self, commit: &'a Commit) -> Sent<'a> {
         let mut sent = Sent {
             commit,
             id: fresh_id(),
@@ -123,12 +111,13 @@ impl RedisStore {
             outcome: None,
         };
         if concerns_devices(commit) {
-            match self.reserve_devices(commit, sent.id).await? {
-                Reserved::All(devices, since) => (sent.devices, sent.reserved_at) = (devices, since),
-                Reserved::Taken => sent.outcome = Some(CommitOutcome::Conflict),
+            match self.reserve_devices(commit, sent.id).await {
+                Ok(Reserved::All(devices, since)) => (sent.devices, sent.reserved_at) = (devices, since),
+                Ok(Reserved::Taken) => sent.outcome = Some(Ok(CommitOutcome::Conflict)),
+                Err(error) => sent.outcome = Some(Err(error)),
             }
         }
-        Ok(sent)
+        sent
     }
 
     /// Runs the script for each group of commits of one partition. What each commit came to: where one script fails, the
@@ -205,7 +194,7 @@ impl RedisStore {
         &self,
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
-    ) -> Result<Vec<Option<StoredRecord>>, StoreError> {
+    ) -> Vec<Result<Option<StoredRecord>, StoreError>> {
         let gets = subjects.iter().map(|subject| {
             let partition = self.keys.partition(self.keys.of_subject(workspace, subject));
             let mut get = cmd("GET");

@@ -17,7 +17,7 @@ use crate::{
     },
     engine::ports::{
         ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError,
-        StoredEdit,
+        StoredEdit, StoredSettings,
     },
 };
 
@@ -75,6 +75,7 @@ fn read_change(fields: &[String], node: &str) -> Result<Option<ControlChange>, S
     Ok(Some(match kind {
         "keys" => ControlChange::Keys,
         "campaigns" => ControlChange::Campaigns(workspace),
+        "settings" => ControlChange::Settings(workspace),
         "sets" => ControlChange::Sets(workspace),
         "edit" => ControlChange::Edit(
             workspace,
@@ -83,6 +84,13 @@ fn read_change(fields: &[String], node: &str) -> Result<Option<ControlChange>, S
         ),
         other => return Err(damaged(format!("a change of `{other}`"))),
     }))
+}
+
+/// A document behind its version: version, time, line feed, document.
+fn read_versioned(kept: &str) -> Result<(u32, serde_json::Value), StoreError> {
+    let (head, body) = kept.split_once('\n').ok_or_else(|| damaged("a document cut short"))?;
+    let version = parse(head.split(' ').next().unwrap_or_default())?;
+    Ok((version, serde_json::from_str(body).map_err(damaged)?))
 }
 
 impl RedisStore {
@@ -232,11 +240,7 @@ impl ControlStore for RedisStore {
         let mut campaigns = documents
             .iter()
             .map(|document| {
-                let (head, body) = document
-                    .split_once('\n')
-                    .ok_or_else(|| damaged("a campaign cut short"))?;
-                let version = parse(head.split(' ').next().unwrap_or_default())?;
-                let document: serde_json::Value = serde_json::from_str(body).map_err(damaged)?;
+                let (version, document) = read_versioned(document)?;
                 let campaign = Campaign::read(&document, version).map_err(damaged)?;
                 Ok((campaign, document))
             })
@@ -262,6 +266,30 @@ impl ControlStore for RedisStore {
         arguments.add(id.as_str());
         let deleted: i64 = self.control(&self.scripts.delete_campaign, &arguments).await?;
         Ok(deleted == 1)
+    }
+
+    async fn load_settings(&self, workspace: &WorkspaceId) -> Result<StoredSettings, StoreError> {
+        let mut get = cmd("HGET");
+        get.arg(format!("{}:settings", self.keys.control()))
+            .arg(workspace.as_str());
+        let Some(kept) = self.link.ask::<Option<String>>(&get).await? else {
+            return Ok(StoredSettings::none());
+        };
+        let (version, document) = read_versioned(&kept)?;
+        StoredSettings::read(version, document)
+    }
+
+    async fn put_settings(
+        &self,
+        workspace: &WorkspaceId,
+        expected: u32,
+        document: &serde_json::Value,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut arguments = self.change(workspace);
+        arguments.number(expected).number(at.0).add(document.to_string());
+        let done: i64 = self.control(&self.scripts.put_settings, &arguments).await?;
+        Ok(done == 1)
     }
 
     async fn load_keys(&self) -> Result<Vec<ApiKey>, StoreError> {

@@ -208,7 +208,7 @@ impl RedisStore {
         &self,
         workspace: &WorkspaceId,
         devices: &[DeviceId],
-    ) -> Result<Vec<Option<SubjectId>>, StoreError> {
+    ) -> Vec<Result<Option<SubjectId>, StoreError>> {
         let reads: Vec<Cmd> = devices
             .iter()
             .map(|device| {

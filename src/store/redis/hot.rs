@@ -24,7 +24,7 @@ impl HotStore for RedisStore {
         &self,
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
-    ) -> Result<Vec<Option<StoredRecord>>, StoreError> {
+    ) -> Vec<Result<Option<StoredRecord>, StoreError>> {
         self.load_records(workspace, subjects).await
     }
 
@@ -32,11 +32,11 @@ impl HotStore for RedisStore {
         &self,
         workspace: &WorkspaceId,
         devices: &[DeviceId],
-    ) -> Result<Vec<Option<SubjectId>>, StoreError> {
+    ) -> Vec<Result<Option<SubjectId>, StoreError>> {
         self.owners(workspace, devices).await
     }
 
-    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<CommitOutcome, StoreError>> {
         self.commit_all(&commits).await
     }
 

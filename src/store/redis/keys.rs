@@ -67,6 +67,11 @@ impl Keys {
         format!("{{{}:events}}", self.prefix)
     }
 
+    /// A provider token that the nodes share.
+    pub(super) fn token(&self, name: &str) -> String {
+        format!("{{{}:token}}:{name}", self.prefix)
+    }
+
     /// Webhooks share one slot.
     pub(super) fn webhooks(&self) -> String {
         format!("{{{}:webhooks}}", self.prefix)

@@ -2,7 +2,10 @@
 
 use std::{
     ops::RangeInclusive,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,11 +14,10 @@ use redis::{
     Client, Cmd, ErrorKind, FromRedisValue, Pipeline, Script, ServerErrorKind, TlsCertificates, Value,
     aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection,
     cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
 };
 
-use super::url::Address;
+use super::{cluster::Cluster, url::Address};
 use crate::engine::ports::StoreError;
 
 /// Longest pause between attempts to connect again.
@@ -56,7 +58,7 @@ impl From<Failure> for StoreError {
 #[derive(Clone)]
 enum Connection {
     Single(ConnectionManager),
-    Cluster(ClusterConnection),
+    Cluster(Arc<Cluster>),
 }
 
 /// A connection that many tasks share; it heals by itself.
@@ -105,7 +107,8 @@ impl Link {
                 builder = builder.certs(certificates);
             }
             let client = builder.build().map_err(|error| cant(&error))?;
-            Connection::Cluster(client.get_async_connection().await.map_err(|error| cant(&error))?)
+            let cluster = Cluster::open(client).await.map_err(|error| cant(&error))?;
+            Connection::Cluster(Arc::new(cluster))
         } else {
             let node = address.nodes.first().map(String::as_str).unwrap_or_default();
             let info = redis::IntoConnectionInfo::into_connection_info(node).map_err(|error| cant(&error))?;
@@ -156,13 +159,25 @@ impl Link {
         let answer = async {
             let value = match &mut connection {
                 Connection::Single(manager) => manager.req_packed_command(command).await,
-                Connection::Cluster(cluster) => cluster.req_packed_command(command).await,
+                Connection::Cluster(cluster) => cluster.connection().req_packed_command(command).await,
             };
             value.and_then(Value::extract_error)
         };
-        tokio::time::timeout(self.timeout, answer)
-            .await
-            .map_err(|_| self.too_late())
+        let answer = tokio::time::timeout(self.timeout, answer).await;
+        self.note(answer.as_ref().ok());
+        answer.map_err(|_| self.too_late())
+    }
+
+    /// Notes what came of a command; `None`: nothing in time.
+    fn note<T>(&self, answer: Option<&redis::RedisResult<T>>) {
+        let Connection::Cluster(cluster) = &self.connection else {
+            return;
+        };
+        cluster.note(match answer {
+            None => false,
+            Some(Ok(_)) => true,
+            Some(Err(error)) => matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension),
+        });
     }
 
     /// Sends commands together and waits once; a single Redis gets them in one go.
@@ -274,7 +289,7 @@ impl Link {
             return Ok(vec![self.ask(command).await?]);
         };
         let routing = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-        let value = cluster.clone().route_command(command.clone(), routing).await;
+        let value = cluster.connection().route_command(command.clone(), routing).await;
         match value.and_then(Value::extract_error).map_err(|error| failure(&error))? {
             Value::Map(answers) => answers.into_iter().map(|(_, answer)| read(answer)).collect(),
             other => Err(Failure::Unreadable(format!("masters answered {other:?}"))),
@@ -321,14 +336,14 @@ impl Link {
                 Connection::Single(manager) => manager.clone().send_packed_commands(&pipeline, 0, count).await,
                 Connection::Cluster(cluster) => {
                     let master = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
-                    cluster.clone().route_pipeline(pipeline.clone(), 0, count, master).await
+                    let mut connection = cluster.connection();
+                    connection.route_pipeline(pipeline.clone(), 0, count, master).await
                 }
             }
         };
-        let mut answers = tokio::time::timeout(self.timeout, answers)
-            .await
-            .map_err(|_| self.too_late())?
-            .map_err(|error| failure(&error))?;
+        let answers = tokio::time::timeout(self.timeout, answers).await;
+        self.note(answers.as_ref().ok());
+        let mut answers = answers.map_err(|_| self.too_late())?.map_err(|error| failure(&error))?;
         let reached = answers
             .pop()
             .ok_or_else(|| Failure::Unreadable("no answer to WAIT".to_owned()))?;

@@ -9,6 +9,7 @@
 //! - *a Beckon dies*: what it leased is due again when the lease ends; devices that it had reserved are settled by
 //!   whoever meets them; an event that it was telling is told on by another.
 //! - *an answer does not come in time*: nobody guesses. A commit is sent again under its id, and says whether it was done.
+//! - *a master of a cluster is replaced*: the client finds the new one, or is itself replaced (`cluster.rs`).
 //! - *Redis restarts*: the append-only file has what was acknowledged, up to the last second if the machine loses power.
 //! - *Redis is full*: it refuses a script at its first write, so nothing is half done.
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::engine::ports::StoreError;
 
 mod agenda;
+mod cluster;
 mod commit;
 mod control;
 mod deliveries;
@@ -37,6 +39,7 @@ mod pace;
 mod present;
 mod replicas;
 mod scripts;
+mod tokens;
 mod url;
 mod webhooks;
 

@@ -88,11 +88,13 @@ scripts!(
     put_edit,
     put_event,
     put_key,
+    put_settings,
     put_webhook,
     react,
     requeue,
     reserve,
     settle,
+    share_token,
     webhooks,
 );
 

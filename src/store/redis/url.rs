@@ -92,13 +92,17 @@ impl Address {
             kept: days(KEPT_DAYS_DEFAULT),
             ca_file: None,
         };
-        query
+        let address = query
             .split('&')
             .filter(|pair| !pair.is_empty())
             .try_fold(address, |address, pair| {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
                 address.with(name, value)
-            })
+            })?;
+        if address.ca_file.is_some() && !is_tls {
+            return Err("has a ca_file, which is for TLS: begin it with `rediss`".to_owned());
+        }
+        Ok(address)
     }
 
     fn with(mut self, name: &str, value: &str) -> Result<Self, String> {
@@ -198,6 +202,7 @@ mod tests {
             ("redis://a?prefix={x}", "prefix that is not"),
             ("redis://%zz@a", "percent-encoded"),
             ("http://a", "begins with `http`"),
+            ("redis+cluster://a?ca_file=/roots.pem", "begin it with `rediss`"),
         ] {
             let refused = Address::read(url).expect_err(url);
             assert!(refused.contains(why), "{url}: {refused}");

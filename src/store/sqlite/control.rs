@@ -1,7 +1,7 @@
 //! Catalogue and keys.
 
 use async_trait::async_trait;
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::{SqliteStore, unreadable};
@@ -13,6 +13,7 @@ use crate::{
     },
     engine::ports::{
         ApiKey, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError, StoredEdit,
+        StoredSettings,
     },
 };
 
@@ -58,7 +59,7 @@ impl ControlStore for SqliteStore {
             let mut select = connection.prepare_cached(
                 "SELECT workspace FROM api_key UNION SELECT workspace FROM campaign
                  UNION SELECT workspace FROM geofence_set
-                 UNION SELECT workspace FROM geofence_edit",
+                 UNION SELECT workspace FROM geofence_edit UNION SELECT workspace FROM settings",
             )?;
             let rows = select.query_map([], |row| workspace_from(row.get_ref(0)?.as_str()?))?;
             rows.collect()
@@ -179,6 +180,46 @@ impl ControlStore for SqliteStore {
                     [workspace.as_str(), id.as_str()],
                 )?;
                 Ok(deleted == 1)
+            })
+            .await
+    }
+
+    async fn load_settings(&self, workspace: &WorkspaceId) -> Result<StoredSettings, StoreError> {
+        let workspace = workspace.clone();
+        let kept = self.read(move |connection| {
+            let mut select = connection.prepare_cached("SELECT version, body FROM settings WHERE workspace = ?")?;
+            let row = select.query_row([workspace.as_str()], |row| {
+                let document = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
+                Ok((row.get(0)?, document))
+            });
+            row.optional()
+        });
+        kept.await?.map_or_else(
+            || Ok(StoredSettings::none()),
+            |(version, document)| StoredSettings::read(version, document),
+        )
+    }
+
+    async fn put_settings(
+        &self,
+        workspace: &WorkspaceId,
+        expected: u32,
+        document: &serde_json::Value,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (workspace, body) = (workspace.clone(), document.to_string());
+        self.writer
+            .write(move |connection| {
+                // The first one is made only where there is none, a later one only where the expected one is.
+                let changed = connection.execute(
+                    "INSERT INTO settings (workspace, version, updated_at, body)
+                     SELECT ?1, ?2 + 1, ?3, ?4
+                     WHERE ?2 = coalesce((SELECT version FROM settings WHERE workspace = ?1), 0)
+                     ON CONFLICT DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at,
+                         body = excluded.body",
+                    params![workspace.as_str(), expected, at.0, body],
+                )?;
+                Ok(changed == 1)
             })
             .await
     }

@@ -107,16 +107,24 @@ fn pending_events(connection: &Connection, limit: usize) -> rusqlite::Result<Vec
     Ok(pending)
 }
 
+/// An answer for each of `count`: what fails here fails for all of them.
+fn each<T>(answers: Result<Vec<T>, StoreError>, count: usize) -> Vec<Result<T, StoreError>> {
+    match answers {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
+    }
+}
+
 #[async_trait]
 impl HotStore for SqliteStore {
     async fn load(
         &self,
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
-    ) -> Result<Vec<Option<StoredRecord>>, StoreError> {
+    ) -> Vec<Result<Option<StoredRecord>, StoreError>> {
         let workspace = workspace.clone();
         let keys: Vec<String> = subjects.iter().map(SubjectId::to_key).collect();
-        self.read(move |connection| {
+        let records = self.read(move |connection| {
             let mut select = connection
                 .prepare_cached("SELECT version, schema, bytes FROM record WHERE workspace = ? AND subject = ?")?;
             keys.iter()
@@ -132,17 +140,17 @@ impl HotStore for SqliteStore {
                         .optional()
                 })
                 .collect()
-        })
-        .await
+        });
+        each(records.await, subjects.len())
     }
 
     async fn subjects_of(
         &self,
         workspace: &WorkspaceId,
         devices: &[DeviceId],
-    ) -> Result<Vec<Option<SubjectId>>, StoreError> {
-        let (workspace, devices) = (workspace.clone(), devices.to_vec());
-        self.read(move |connection| {
+    ) -> Vec<Result<Option<SubjectId>, StoreError>> {
+        let (workspace, count, devices) = (workspace.clone(), devices.len(), devices.to_vec());
+        let owners = self.read(move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT subject FROM device WHERE workspace = ? AND device = ?")?;
             devices
@@ -155,15 +163,21 @@ impl HotStore for SqliteStore {
                         .optional()
                 })
                 .collect()
-        })
-        .await
+        });
+        each(owners.await, count)
     }
 
-    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
-        let prepared = commits.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
-        self.writer
-            .write(move |connection| prepared.iter().map(|commit| commit.run(connection)).collect())
-            .await
+    async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<CommitOutcome, StoreError>> {
+        let count = commits.len();
+        let prepared = match commits.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>() {
+            Ok(prepared) => prepared,
+            Err(error) => return each(Err(error), count),
+        };
+        // One transaction for all: what keeps one out keeps them all out.
+        let outcomes = self
+            .writer
+            .write(move |connection| prepared.iter().map(|commit| commit.run(connection)).collect());
+        each(outcomes.await, count)
     }
 
     async fn events_of(

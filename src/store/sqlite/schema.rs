@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 6;
+const TABLES_VERSION: i64 = 7;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -63,6 +63,8 @@ CREATE TABLE geofence_edit (
 CREATE TABLE campaign (
     workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
+CREATE TABLE settings (
+    workspace TEXT PRIMARY KEY, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE webhook (
     id TEXT PRIMARY KEY, workspace TEXT NOT NULL, version INTEGER NOT NULL, due_at INTEGER, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX webhook_due ON webhook (due_at) WHERE due_at IS NOT NULL;

@@ -5,24 +5,24 @@ use beckon::{
     engine::ports::{Commit, CommitOutcome, Store},
 };
 
-use super::{commit, subject, workspace};
+use super::{AllTogether as _, commit, subject, workspace};
 
 fn phone() -> DeviceId {
     DeviceId::new("phone").expect("an id")
 }
 
 async fn owner(store: &Store) -> Option<SubjectId> {
-    let owners = store.hot.subjects_of(&workspace(), &[phone()]).await;
+    let owners = store.hot.owners_of(&workspace(), &[phone()]).await;
     owners.expect("owners").remove(0)
 }
 
 async fn version(store: &Store, name: &str) -> u64 {
-    let stored = store.hot.load(&workspace(), &[subject(name)]).await;
+    let stored = store.hot.load_all(&workspace(), &[subject(name)]).await;
     stored.expect("a record").remove(0).map_or(0, |stored| stored.version)
 }
 
 async fn one(store: &Store, commit: Commit) -> CommitOutcome {
-    store.hot.commit(vec![commit]).await.expect("an outcome").remove(0)
+    store.hot.commit_all(vec![commit]).await.expect("an outcome").remove(0)
 }
 
 fn claim(name: &str, expected: u64) -> Commit {

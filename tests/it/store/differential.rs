@@ -19,7 +19,7 @@ use proptest::{
 };
 use tokio::runtime::Runtime;
 
-use super::{delivery, subject};
+use super::{AllTogether as _, delivery, subject};
 use crate::redis_server::Redis;
 
 const CASES: u32 = 40;
@@ -176,11 +176,11 @@ async fn picture(store: &Store, workspace: &WorkspaceId) -> Vec<String> {
     let customers: Vec<SubjectId> = (0..CUSTOMERS).map(customer).collect();
     let devices: Vec<DeviceId> = (0..DEVICES).map(device).collect();
     let mut seen = Vec::new();
-    for record in store.hot.load(workspace, &customers).await.expect("records") {
+    for record in store.hot.load_all(workspace, &customers).await.expect("records") {
         // A record that was made anew may have another version.
         seen.push(format!("{:?}", record.map(|record| (record.schema, record.bytes))));
     }
-    for owner in store.hot.subjects_of(workspace, &devices).await.expect("owners") {
+    for owner in store.hot.owners_of(workspace, &devices).await.expect("owners") {
         seen.push(format!("{owner:?}"));
     }
     for number in 0..TOPICS {
@@ -248,8 +248,8 @@ fn the_same_commits_come_to_the_same_on_sqlite_and_redis() {
                         .map(|commit| for_itself(commit, &mut wanted))
                         .collect::<Vec<_>>()
                 });
-                let expected = sqlite.hot.commit(commits).await.expect("outcomes");
-                let got = other.hot.commit(others).await.expect("outcomes");
+                let expected = sqlite.hot.commit_all(commits).await.expect("outcomes");
+                let got = other.hot.commit_all(others).await.expect("outcomes");
                 for ((doing, expected), got) in batch.iter().zip(expected).zip(got) {
                     let name = match (expected, got) {
                         (CommitOutcome::Done(one), CommitOutcome::Done(two)) => {

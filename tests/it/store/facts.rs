@@ -14,7 +14,7 @@ use beckon::{
 };
 use uuid::Uuid;
 
-use super::{commit, delivery, subject, workspace};
+use super::{AllTogether as _, commit, delivery, subject, workspace};
 
 const WRITERS: usize = 4;
 const CUSTOMERS: usize = 8;
@@ -40,7 +40,7 @@ pub(super) async fn facts_are_read_in_order_and_none_is_passed_over(store: Store
                         (None, told(customer, number * 2)),
                         (None, told(customer, number * 2 + 1)),
                     ];
-                    let outcome = store.hot.commit(vec![one]).await.expect("an outcome");
+                    let outcome = store.hot.commit_all(vec![one]).await.expect("an outcome");
                     assert_eq!(outcome, [CommitOutcome::Done(number as u64 + 1)]);
                 }
             }
@@ -97,7 +97,7 @@ pub(super) async fn facts_are_read_in_order_and_none_is_passed_over(store: Store
     );
     let mut one = commit("customer-0", COMMITS as u64, b"x");
     one.facts = vec![(None, told(0, 1_000))];
-    store.hot.commit(vec![one]).await.expect("an outcome");
+    store.hot.commit_all(vec![one]).await.expect("an outcome");
     let after = store
         .hot
         .facts_after(&workspace(), Some(&end), 10)
@@ -167,7 +167,7 @@ pub(super) async fn what_an_input_brought_about_is_found_again_until_it_is_erase
         (Some(cause("a")), Fact::Event(entered(3))),
     ];
     one.deliveries = vec![delivery(1, 5), delivery(2, 6)];
-    store.hot.commit(vec![one]).await.expect("an outcome");
+    store.hot.commit_all(vec![one]).await.expect("an outcome");
     let events = async |cause: &CauseId| {
         let events = store.hot.events_of(&workspace(), &subject("mia"), cause).await;
         events
@@ -185,7 +185,7 @@ pub(super) async fn what_an_input_brought_about_is_found_again_until_it_is_erase
     let mut erasure = commit("mia", 1, b"");
     (erasure.record, erasure.erase) = (None, true);
     assert_eq!(
-        store.hot.commit(vec![erasure]).await.expect("an outcome"),
+        store.hot.commit_all(vec![erasure]).await.expect("an outcome"),
         [CommitOutcome::Done(2)]
     );
     assert_eq!(events(&cause("a")).await, Vec::<u128>::new());
@@ -198,7 +198,7 @@ pub(super) async fn what_an_input_brought_about_is_found_again_until_it_is_erase
         []
     );
     // The name is free again.
-    let made_anew = store.hot.commit(vec![commit("mia", 0, b"y")]).await;
+    let made_anew = store.hot.commit_all(vec![commit("mia", 0, b"y")]).await;
     assert!(matches!(made_anew.expect("an outcome")[0], CommitOutcome::Done(_)));
 }
 
@@ -219,7 +219,7 @@ pub(super) async fn deliveries_are_found_by_user_campaign_and_state(store: Store
     }
     let mut expected: Vec<_> = commits.iter().flat_map(|commit| commit.deliveries.clone()).collect();
     expected.sort_by_key(|row| std::cmp::Reverse((row.decided_at, row.id)));
-    store.hot.commit(commits).await.expect("outcomes");
+    store.hot.commit_all(commits).await.expect("outcomes");
     let leased = store.hot.lease(Timestamp(0), Timestamp(9_000), 3).await.expect("rows");
     assert_eq!(leased.len(), 3);
     let ends = leased.iter().map(|row| Finish {

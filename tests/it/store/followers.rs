@@ -9,7 +9,7 @@ use beckon::{
     engine::ports::{Commit, FanOut, Store},
 };
 
-use super::{commit, subject, workspace};
+use super::{AllTogether as _, commit, subject, workspace};
 
 fn topic() -> Topic {
     Topic::new("flight:CA1501").expect("a topic")
@@ -21,14 +21,14 @@ pub(super) async fn followers_of_a_topic_come_page_by_page(store: Store) {
         follows: vec![topic()],
         ..commit(name, 0, b"x")
     };
-    let outcomes = store.hot.commit(names.iter().map(follow).collect()).await;
+    let outcomes = store.hot.commit_all(names.iter().map(follow).collect()).await;
     assert_eq!(outcomes.expect("outcomes").len(), 500);
     let unfollow = |name: &String| Commit {
         unfollows: vec![topic()],
         ..commit(name, 1, b"x")
     };
     let leaving = names.iter().step_by(5).map(unfollow).collect();
-    store.hot.commit(leaving).await.expect("outcomes");
+    store.hot.commit_all(leaving).await.expect("outcomes");
     assert_eq!(
         store
             .hot

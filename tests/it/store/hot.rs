@@ -11,7 +11,7 @@ use beckon::{
     engine::ports::{Attempt, Commit, CommitOutcome, DeliveryFilter, Finish, LEASES_MAX, Leased, Store},
 };
 
-use super::{commit, delivery, subject, workspace};
+use super::{AllTogether as _, commit, delivery, subject, workspace};
 
 fn attempt(row: &Leased, number: u32) -> Attempt {
     Attempt {
@@ -32,21 +32,29 @@ pub(super) async fn only_one_of_racing_commits_wins_each_version(store: Store) {
             while version < 50 {
                 let outcome = store
                     .hot
-                    .commit(vec![commit("mia", version, &[racer])])
+                    .commit_all(vec![commit("mia", version, &[racer])])
                     .await
                     .expect("a commit");
                 if let CommitOutcome::Done(now) = outcome[0] {
                     assert_eq!(now, version + 1);
                     won += 1;
                 }
-                let stored = store.hot.load(&workspace(), &[subject("mia")]).await.expect("a record");
+                let stored = store
+                    .hot
+                    .load_all(&workspace(), &[subject("mia")])
+                    .await
+                    .expect("a record");
                 version = stored[0].as_ref().map_or(0, |stored| stored.version);
             }
             won
         });
     }
     let won: u64 = races.join_all().await.iter().sum();
-    let stored = store.hot.load(&workspace(), &[subject("mia")]).await.expect("a record");
+    let stored = store
+        .hot
+        .load_all(&workspace(), &[subject("mia")])
+        .await
+        .expect("a record");
     assert_eq!(stored[0].as_ref().map(|stored| stored.version), Some(won));
 }
 
@@ -55,7 +63,7 @@ pub(super) async fn a_commit_that_lost_leaves_nothing_behind(store: Store) {
     let phone = DeviceId::new("phone").expect("an id");
     store
         .hot
-        .commit(vec![commit("mia", 0, b"one")])
+        .commit_all(vec![commit("mia", 0, b"one")])
         .await
         .expect("a commit");
     let mut stale = commit("mia", 0, b"two");
@@ -63,18 +71,22 @@ pub(super) async fn a_commit_that_lost_leaves_nothing_behind(store: Store) {
     stale.claims.push(phone.clone());
     stale.follows.push(topic.clone());
     let good = commit("ann", 0, b"three");
-    let outcomes = store.hot.commit(vec![stale, good]).await.expect("commits");
+    let outcomes = store.hot.commit_all(vec![stale, good]).await.expect("commits");
     assert_eq!(outcomes, [CommitOutcome::Conflict, CommitOutcome::Done(1)]);
     assert_eq!(store.hot.outbox_depth().await.expect("a number"), 0);
     assert_eq!(
-        store.hot.subjects_of(&workspace(), &[phone]).await.expect("owners"),
+        store.hot.owners_of(&workspace(), &[phone]).await.expect("owners"),
         [None]
     );
     assert_eq!(
         store.hot.count_followers(&workspace(), &topic).await.expect("a number"),
         0
     );
-    let stored = store.hot.load(&workspace(), &[subject("mia")]).await.expect("a record");
+    let stored = store
+        .hot
+        .load_all(&workspace(), &[subject("mia")])
+        .await
+        .expect("a record");
     assert_eq!(
         stored[0].as_ref().map(|stored| stored.bytes.clone()),
         Some(b"one".to_vec())
@@ -84,10 +96,10 @@ pub(super) async fn a_commit_that_lost_leaves_nothing_behind(store: Store) {
 pub(super) async fn a_row_is_leased_to_one_worker_and_again_when_the_lease_runs_out(store: Store) {
     let mut all = commit("mia", 0, b"x");
     all.deliveries = (0..100).map(|number| delivery(number, number as i64)).collect();
-    store.hot.commit(vec![all.clone()]).await.expect("a commit");
+    store.hot.commit_all(vec![all.clone()]).await.expect("a commit");
     // The same deliveries decided again are the same rows.
     all.expected = 1;
-    store.hot.commit(vec![all]).await.expect("a commit");
+    store.hot.commit_all(vec![all]).await.expect("a commit");
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let store = store.clone();
@@ -161,7 +173,7 @@ pub(super) async fn a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_
         wish("ann", 0, Some(50)),
         wish("bob", 0, None),
     ];
-    store.hot.commit(first).await.expect("commits");
+    store.hot.commit_all(first).await.expect("commits");
     assert_eq!(store.hot.next_wake().await.expect("an answer"), Some(Timestamp(50)));
     assert!(wakes(49, 1_000, 10).await.is_empty(), "nobody's time has come");
     assert_eq!(
@@ -173,13 +185,17 @@ pub(super) async fn a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_
     assert!(wakes(999, 2_000, 10).await.is_empty());
 
     // What was committed replaces the wish, whoever leased it; a lease that nobody ended runs out.
-    store.hot.commit(vec![wish("ann", 1, None)]).await.expect("a commit");
+    store
+        .hot
+        .commit_all(vec![wish("ann", 1, None)])
+        .await
+        .expect("a commit");
     assert_eq!(wakes(1_000, 2_000, 10).await, [subject("mia")]);
     let later = wish("mia", 1, Some(1_500));
-    store.hot.commit(vec![later]).await.expect("a commit");
+    store.hot.commit_all(vec![later]).await.expect("a commit");
     assert_eq!(store.hot.next_wake().await.expect("an answer"), Some(Timestamp(1_500)));
     let stale = wish("mia", 1, Some(1));
-    store.hot.commit(vec![stale]).await.expect("a conflict");
+    store.hot.commit_all(vec![stale]).await.expect("a conflict");
     assert!(
         wakes(1_499, 9_000, 10).await.is_empty(),
         "a commit that lost wishes nothing"
@@ -187,18 +203,18 @@ pub(super) async fn a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_
     // Also one that wishes the same as before ends a lease.
     assert_eq!(wakes(1_500, 2_500, 10).await, [subject("mia")]);
     let same = wish("mia", 2, Some(1_500));
-    store.hot.commit(vec![same]).await.expect("a commit");
+    store.hot.commit_all(vec![same]).await.expect("a commit");
     assert_eq!(wakes(1_500, 2_500, 10).await, [subject("mia")]);
     let mut gone = wish("mia", 3, Some(1));
     gone.record = None;
-    store.hot.commit(vec![gone]).await.expect("a commit");
+    store.hot.commit_all(vec![gone]).await.expect("a commit");
     assert_eq!(store.hot.next_wake().await.expect("an answer"), None);
 }
 
 pub(super) async fn an_ended_delivery_stays_ended_and_lists_newest_first(store: Store) {
     let mut all = commit("mia", 0, b"x");
     all.deliveries = (0..5).map(|number| delivery(number, number as i64)).collect();
-    store.hot.commit(vec![all]).await.expect("a commit");
+    store.hot.commit_all(vec![all]).await.expect("a commit");
     let leased = store.hot.lease(Timestamp(10), Timestamp(20), 5).await.expect("rows");
     let end = |state, due_at| Finish {
         delivery: leased[0].delivery.id,
@@ -269,7 +285,7 @@ pub(super) async fn an_ended_delivery_stays_ended_and_lists_newest_first(store: 
 pub(super) async fn a_row_that_nobody_finishes_is_set_aside_until_somebody_asks(store: Store) {
     let mut all = commit("mia", 0, b"x");
     all.deliveries = vec![delivery(1, 0), delivery(2, 0)];
-    store.hot.commit(vec![all]).await.expect("a commit");
+    store.hot.commit_all(vec![all]).await.expect("a commit");
     let letters = async || store.hot.dead_letters(&workspace(), None, 10).await.expect("rows");
     // Each time whoever took the first one dies; the other one is given back.
     for round in 1..=i64::from(LEASES_MAX) {

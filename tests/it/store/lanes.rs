@@ -15,7 +15,7 @@ use beckon::{
 };
 use tokio::time::Instant;
 
-use super::{commit, delivery, subject, workspace};
+use super::{AllTogether as _, commit, delivery, subject, workspace};
 use crate::store::run_with_nodes;
 
 /// Puts pushes of a campaign into the outbox, each of another customer.
@@ -31,7 +31,7 @@ async fn put(store: &Store, numbers: std::ops::Range<u128>, due: i64, change: im
             ..commit(&name, 0, b"x")
         }
     });
-    store.hot.commit(commits.collect()).await.expect("committed");
+    store.hot.commit_all(commits.collect()).await.expect("committed");
 }
 
 fn campaign(name: &str) -> CampaignId {

@@ -7,7 +7,7 @@ use beckon::{
         ids::{AppId, CampaignId, DeliveryId, DeviceId, EventId, SubjectId, UserId, WorkspaceId},
         time::Timestamp,
     },
-    engine::ports::{Commit, Store},
+    engine::ports::{Commit, CommitOutcome, HotStore, Store, StoreError, StoredRecord},
     store,
 };
 use serde_json::Value;
@@ -26,8 +26,48 @@ mod present;
 mod reactions;
 mod redis;
 mod sets;
+mod settings;
 mod shared;
 mod sqlite;
+mod tls;
+mod tokens;
+
+/// A store's answers all together: the first failure is all of theirs.
+pub(crate) trait AllTogether {
+    async fn commit_all(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+    async fn load_all(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<StoredRecord>>, StoreError>;
+    async fn owners_of(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, StoreError>;
+}
+
+impl AllTogether for dyn HotStore {
+    async fn commit_all(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        self.commit(commits).await.into_iter().collect()
+    }
+
+    async fn load_all(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<StoredRecord>>, StoreError> {
+        self.load(workspace, subjects).await.into_iter().collect()
+    }
+
+    async fn owners_of(
+        &self,
+        workspace: &WorkspaceId,
+        devices: &[DeviceId],
+    ) -> Result<Vec<Option<SubjectId>>, StoreError> {
+        self.subjects_of(workspace, devices).await.into_iter().collect()
+    }
+}
 
 pub(super) fn workspace() -> WorkspaceId {
     WorkspaceId::new("w").expect("an id")
@@ -138,6 +178,10 @@ on_every_store! {
     sets:
         versions_are_kept_made_live_and_forgotten_as_a_whole,
         edits_lie_on_top_of_a_version_until_the_next;
+    tokens:
+        servers_agree_on_one_token_while_it_is_fresh;
+    settings:
+        of_racing_changes_of_a_workspaces_settings_one_wins;
 }
 
 /// Tells a story to a fresh store.

@@ -9,7 +9,7 @@ use beckon::{
     engine::ports::{Commit, CommitOutcome, PresenceChange, Present, Stay, Store},
 };
 
-use super::{commit, workspace};
+use super::{AllTogether as _, commit, workspace};
 
 fn shop(name: &str) -> GeofenceId {
     GeofenceId {
@@ -86,7 +86,7 @@ pub(super) async fn who_is_where_changes_with_the_record(store: Store) {
         ),
         moving("bob", 7, vec![change("a", "b1", Some((5, Evidence::Gps)))]),
     ];
-    let outcomes = store.hot.commit(commits).await.expect("outcomes");
+    let outcomes = store.hot.commit_all(commits).await.expect("outcomes");
     assert_eq!(outcomes[2], CommitOutcome::Conflict);
     let in_a = [
         here("ann", "a1", 4, Evidence::Beacon),
@@ -103,7 +103,7 @@ pub(super) async fn who_is_where_changes_with_the_record(store: Store) {
         ),
         moving("ann", 1, vec![change("a", "a2", None), change("b", "a2", None)]),
     ];
-    store.hot.commit(later).await.expect("outcomes");
+    store.hot.commit_all(later).await.expect("outcomes");
     let in_a = [
         here("ann", "a1", 4, Evidence::Beacon),
         here("mia", "m1", 1, Evidence::Beacon),

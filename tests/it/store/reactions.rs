@@ -9,7 +9,7 @@ use beckon::{
     engine::ports::{Commit, REACTIONS_MAX, ReactionNoted, Store, StoredWebhook},
 };
 
-use super::{commit, delivery, subject, workspace};
+use super::{AllTogether as _, commit, delivery, subject, workspace};
 
 fn opened(delivery: &Delivery) -> Fact {
     Fact::Reaction {
@@ -29,7 +29,7 @@ pub(super) async fn what_became_of_a_push_is_kept_once(store: Store) {
         deliveries: vec![row.clone()],
         ..commit("mia", 0, b"x")
     };
-    store.hot.commit(vec![first]).await.expect("committed");
+    store.hot.commit_all(vec![first]).await.expect("committed");
     let note = async |name: &str| {
         let noted = store
             .hot

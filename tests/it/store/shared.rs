@@ -17,7 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    commit, delivery,
+    AllTogether as _, commit, delivery,
     redis::{again, block_on, facts, open, version, with_fact},
     subject, workspace,
 };
@@ -36,7 +36,7 @@ fn attempt(row: &Leased) -> Attempt {
 async fn with_delivery(store: &Store) {
     let mut work = commit("mia", 0, b"x");
     work.deliveries = vec![delivery(1, 0)];
-    store.hot.commit(vec![work]).await.expect("an outcome");
+    store.hot.commit_all(vec![work]).await.expect("an outcome");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn an_erasure_leaves_no_fact_behind_and_nothing_is_kept_for_ever() {
         redis.cli(&["eval", old, "0"]);
         let mut work = with_fact("mia", 0);
         work.deliveries = vec![delivery(1, 0)];
-        store.hot.commit(vec![work]).await.expect("an outcome");
+        store.hot.commit_all(vec![work]).await.expect("an outcome");
         let is_kept_for_ever = "local kept = {}
             for _, key in ipairs(redis.call('KEYS', '{beckon:p0000}:[fd][xiulc]:*')) do
                 if redis.call('PTTL', key) < 0 then kept[#kept + 1] = key end
@@ -127,7 +127,7 @@ fn an_erasure_leaves_no_fact_behind_and_nothing_is_kept_for_ever() {
             erase: true,
             ..commit("mia", 1, b"")
         };
-        store.hot.commit(vec![erase]).await.expect("an outcome");
+        store.hot.commit_all(vec![erase]).await.expect("an outcome");
         assert_eq!(redis.cli(&["xlen", "{beckon:p0000}:fx:w"]).trim(), "0");
     });
 }
@@ -235,7 +235,10 @@ fn while_a_slot_is_moved_nothing_is_done_by_halves() {
     let cluster = Cluster::start();
     block_on(async {
         let store = open(&cluster.url("partitions=1&timeout_ms=300")).await;
-        let outcome = store.hot.commit(vec![with_fact("mia", 0), with_fact("ann", 0)]).await;
+        let outcome = store
+            .hot
+            .commit_all(vec![with_fact("mia", 0), with_fact("ann", 0)])
+            .await;
         assert_eq!(outcome.expect("outcomes").len(), 2);
         let slot = cluster.nodes[0].cli(&["cluster", "keyslot", "{beckon:p0000}"]);
         let slot = slot.trim();
@@ -251,7 +254,7 @@ fn while_a_slot_is_moved_nothing_is_done_by_halves() {
         to.cli(&["cluster", "setslot", slot, "importing", &from_name]);
         from.cli(&["cluster", "setslot", slot, "migrating", &to_name]);
         let refused = async |name: &str| {
-            let outcome = store.hot.commit(vec![with_fact(name, 0)]).await;
+            let outcome = store.hot.commit_all(vec![with_fact(name, 0)]).await;
             assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
         };
         // New customers, and those who are where they were, before and after the first keys have moved.
@@ -278,7 +281,7 @@ fn while_a_slot_is_moved_nothing_is_done_by_halves() {
             node.cli(&["cluster", "setslot", slot, "node", &to_name]);
         }
         for name in ["mia", "ann"] {
-            let outcome = again(|| store.hot.commit(vec![with_fact(name, 1)])).await;
+            let outcome = again(|| store.hot.commit_all(vec![with_fact(name, 1)])).await;
             assert_eq!(outcome, [CommitOutcome::Done(2)], "{name}");
             assert_eq!(version(&store, name).await, 2);
         }
@@ -303,7 +306,7 @@ fn a_master_without_its_replica_holds_up_only_its_own_pushes() {
                 ..commit(&name, 0, b"x")
             }
         });
-        store.hot.commit(work.collect()).await.expect("outcomes");
+        store.hot.commit_all(work.collect()).await.expect("outcomes");
         let mut rows = Vec::new();
         while rows.len() < 60 {
             rows.extend(
