@@ -213,6 +213,13 @@ impl Dispatcher {
         if ios == 0 && android == 0 {
             return Ok(Vec::new());
         }
+        // A lease is a write, for which others wait; while one provider is busy the other mostly has nothing.
+        if ios == 0 || android == 0 {
+            let due = self.engine.store.hot.next_due_but(held).await?;
+            if due.is_none_or(|due| due > now) {
+                return Ok(Vec::new());
+            }
+        }
         // It began at the latest with the answer, and at the earliest here.
         let lease_ends = Instant::now() + self.limits.lease.to_std();
         let ask = LeaseAsk {

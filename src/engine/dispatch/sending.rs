@@ -1,6 +1,6 @@
 //! One request: its attempt, what it came to, and what follows from that.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::Instant};
 
@@ -19,6 +19,9 @@ use crate::{
         retry::judge,
     },
 };
+
+/// A slot this near has come.
+const GRAIN: Duration = Duration::from_millis(1);
 
 impl Dispatcher {
     /// Notes the attempts durably and makes the requests.
@@ -58,7 +61,8 @@ impl Dispatcher {
             permit,
             lease_ends,
         } = row;
-        if at > Instant::now() {
+        // The timer's own grain.
+        if at > Instant::now() + GRAIN {
             tokio::time::sleep_until(at).await;
         }
         let started = Instant::now();
