@@ -37,20 +37,27 @@ impl GeofenceIndex {
                 .iter()
                 .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
             black_box(touched);
+            // Room for whatever there may be, so that nobody asks for it in between.
+            let mut found_count = found.len();
+            found.resize(found_count + (leaves + 1) * WIDTH, 0);
             for number in &open[..leaves] {
                 let number = *number as usize;
                 let leaf = &self.leaves[number];
                 let (maybe, surely) = self.holding(number, point);
                 let polygons = leaf.polygons();
-                found.extend(bits(surely).map(|lane| leaf.ids[lane as usize]));
+                found_count = append::<4, 4, _>(found, found_count, surely, |lane| leaf.ids[lane]);
                 for lane in bits(maybe & !surely & !polygons) {
                     if self.circle_contains(number, lane as usize, point, at) {
-                        found.push(leaf.ids[lane as usize]);
+                        found[found_count] = leaf.ids[lane as usize];
+                        found_count += 1;
                     }
                 }
                 for lane in bits(maybe & !surely & polygons) {
                     if count == WAITING {
+                        found.truncate(found_count);
                         self.find_waiting(&waiting, at, found);
+                        found_count = found.len();
+                        found.resize(found_count + (leaves + 1) * WIDTH, 0);
                         count = 0;
                     }
                     waiting[count] = Waiting {
@@ -60,6 +67,7 @@ impl GeofenceIndex {
                     count += 1;
                 }
             }
+            found.truncate(found_count);
         }
         self.find_waiting(&waiting[..count], at, found);
     }
