@@ -59,8 +59,8 @@ const ROUNDING_UNITS: f64 = 1.75;
 const MARGIN_STEPS: f32 = 3.7;
 /// The same in whole steps.
 const MARGIN_WHOLE_STEPS: i32 = 4;
-/// Three squares of so many steps are below 2^31.
-const REACH_STEPS: u32 = 26_754;
+/// Three squares of so many steps, and of those to [`NOWHERE`] more, are below 2^31.
+const REACH_STEPS: u32 = 25_754;
 /// Added to the extent of a leaf's balls, in units.
 const REACH_MARGIN_UNITS: f64 = 4.0;
 /// Where a lane that isn't there has its centre, in steps: more than nothing away from whatever is asked about.
@@ -323,4 +323,39 @@ fn mask(lanes: [u8; WIDTH]) -> u32 {
     let all = u128::from_le_bytes(lanes);
     let gathered = |half: u64| (half.wrapping_mul(GATHER) >> 56) as u32;
     gathered(all as u64) | gathered((all >> 64) as u64) << 8
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Far corners are where squares are largest.
+        #[test]
+        fn a_lane_that_is_not_there_holds_nothing(
+            centers in prop::collection::vec(prop::array::uniform3(0_i32..1 << 20), 1..WIDTH),
+            back in prop::array::uniform3(0_i32..1 << 17),
+            spread in 1_i32..300,
+        ) {
+            let balls: Vec<Ball> = centers.iter().map(|center| Ball {
+                center: center.map(|at| at * spread),
+                radius_m: 50.0,
+                id: 7,
+                is_polygon: false,
+            }).collect();
+            let leaf = Leaf::new(&balls);
+            let far = leaf.origin.map(|at| at + (REACH_STEPS << leaf.shift) as i32);
+            let point = [0, 1, 2].map(|axis| far[axis] - (back[axis] << leaf.shift >> 5));
+            let (maybe, surely) = leaf.holding(point, &leaf.cores_of_circles());
+            prop_assert_eq!((maybe | surely) & !leaf.present(), 0);
+        }
+    }
+
+    #[test]
+    fn squares_of_the_farthest_steps_fit() {
+        let farthest = i64::from(REACH_STEPS) - i64::from(NOWHERE);
+        assert!(3 * farthest * farthest <= i64::from(i32::MAX));
+    }
 }
