@@ -4,7 +4,7 @@
 pub(super) struct Side {
     pub(super) one_ns: f64,
     pub(super) batch_ns: Option<f64>,
-    /// Seconds to build the tree, with one thread.
+    /// Seconds to build the tree: the peer's on one thread, ours on as many as it takes.
     pub(super) build_s: f64,
     /// Seconds to make the shapes, the generator's own time included.
     pub(super) shapes_s: f64,
@@ -90,7 +90,7 @@ pub(super) fn table(rows: &[Row]) -> String {
     add("build, ms: rstar bulk load", &|row| {
         Some(whole(row.peer.as_ref()?.build_s * 1e3))
     });
-    add("build, ms: **ours**, one thread", &|row| {
+    add("build, ms: **ours**, on all cores", &|row| {
         Some(whole(row.ours.build_s * 1e3))
     });
     add("build: ours / rstar", &|row| {
