@@ -91,7 +91,7 @@ impl Webhook {
         self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind)
     }
 
-    /// Everything was taken, or what is meant for it.
+    /// Everything was taken, or nothing is left of what failed.
     fn succeeded(&mut self) {
         (self.failures, self.failing_since, self.failure) = (0, None, None);
     }
@@ -246,6 +246,7 @@ impl Engine {
             .facts_after(&stored.workspace, place.as_ref(), PAGE_FACTS_MAX)
             .await?;
         let Some(end) = facts.last().map(|(place, _)| place.as_str().to_owned()) else {
+            webhook.succeeded();
             return Ok(Round::CaughtUp);
         };
         let is_full = facts.len() >= PAGE_FACTS_MAX;
@@ -277,6 +278,8 @@ impl Engine {
                 return Ok(Round::Lost);
             }
         }
+        // What failed earlier may be gone, and then nothing was told here.
+        webhook.succeeded();
         webhook.place = Some(end);
         if is_full {
             return Ok(if self.keep(stored, webhook).await? {
