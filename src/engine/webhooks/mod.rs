@@ -209,11 +209,14 @@ impl Engine {
             );
             webhook.place = None;
         }
+        let may_go_on = || Instant::now() < until && !*stop.borrow();
         loop {
-            let round = self.tell_facts(stored, &mut webhook, sender, limits).await?;
+            let round = self
+                .tell_facts(stored, &mut webhook, sender, limits, &may_go_on)
+                .await?;
             let now = self.clock.now();
             let due_at = match round {
-                Round::More if Instant::now() < until && !*stop.borrow() => continue,
+                Round::More if may_go_on() => continue,
                 Round::Lost => return Ok(()),
                 Round::More => Some(now),
                 Round::CaughtUp => Some(now.plus(limits.sweep)),
@@ -231,13 +234,14 @@ impl Engine {
         }
     }
 
-    /// Tells one page of facts, and moves the endpoint's place on.
+    /// Tells one page of facts, or as much of it as there is time for, and moves the endpoint's place on.
     async fn tell_facts(
         &self,
         stored: &mut StoredWebhook,
         webhook: &mut Webhook,
         sender: &dyn WebhookSender,
         limits: WebhookLimits,
+        may_go_on: &(impl Fn() -> bool + Sync),
     ) -> Result<Round, EngineError> {
         let place = webhook.place.as_deref().map(FactCursor::new);
         let facts = self
@@ -252,7 +256,11 @@ impl Engine {
         let is_full = facts.len() >= PAGE_FACTS_MAX;
         let told: Vec<Told> = self.told(&stored.workspace, facts).await?;
         let told: Vec<&Told> = told.iter().filter(|told| webhook.takes(told.kind)).collect();
-        for some in told.chunks(CALLS_MAX) {
+        for (round, some) in told.chunks(CALLS_MAX).enumerate() {
+            // A slow endpoint must not outlast its lease, or another node would tell it the same.
+            if round > 0 && !may_go_on() {
+                return Ok(Round::More);
+            }
             let deadline = Instant::now() + limits.timeout;
             let at = self.clock.now();
             let calls = some.iter().map(|told| WebhookCall {
