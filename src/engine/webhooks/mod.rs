@@ -196,21 +196,10 @@ impl Engine {
         stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
         let mut webhook = Webhook::read(stored)?;
-        if let Some(place) = &webhook.place
-            && !self
-                .store
-                .hot
-                .leads_on(&stored.workspace, &FactCursor::new(place.as_str()))
-                .await?
-        {
-            tracing::warn!(
-                webhook = stored.id,
-                "what a webhook had not been told is no longer kept; it goes on with what is"
-            );
-            webhook.place = None;
-        }
+        let end = self.end_after_gap(stored, &mut webhook).await?;
         let may_go_on = || Instant::now() < until && !*stop.borrow();
         loop {
+            let before = webhook.place.clone();
             let round = self
                 .tell_facts(stored, &mut webhook, sender, limits, &may_go_on)
                 .await?;
@@ -219,7 +208,12 @@ impl Engine {
                 Round::More if may_go_on() => continue,
                 Round::Lost => return Ok(()),
                 Round::More => Some(now),
-                Round::CaughtUp => Some(now.plus(limits.sweep)),
+                Round::CaughtUp => {
+                    if let Some(end) = end.filter(|_| webhook.place == before) {
+                        webhook.place = Some(end.as_str().to_owned());
+                    }
+                    Some(now.plus(limits.sweep))
+                }
                 Round::Failed(failure) => {
                     let due_at = webhook.failed(&failure, &stored.id, now);
                     if due_at.is_none() {
@@ -232,6 +226,36 @@ impl Engine {
             self.keep(stored, &webhook).await?;
             return Ok(());
         }
+    }
+
+    /// Looks whether everything after the endpoint's place is still kept. If not, it goes on with what is kept after it,
+    /// and where the facts end now is answered: its place once nothing is found. A place that is none here begins anew.
+    async fn end_after_gap(
+        &self,
+        stored: &StoredWebhook,
+        webhook: &mut Webhook,
+    ) -> Result<Option<FactCursor>, EngineError> {
+        let hot = &self.store.hot;
+        let Some(place) = webhook.place.as_deref().map(FactCursor::new) else {
+            return Ok(None);
+        };
+        if hot.leads_on(&stored.workspace, &place).await? {
+            return Ok(None);
+        }
+        let end = hot.facts_end(&stored.workspace).await?;
+        if hot.is_later(&place, &end).unwrap_or(true) {
+            tracing::warn!(
+                webhook = stored.id,
+                "a webhook's place is none of this store; it begins with what is kept"
+            );
+            webhook.place = None;
+            return Ok(None);
+        }
+        tracing::warn!(
+            webhook = stored.id,
+            "a webhook's place is older than what is kept; anything not told that is gone is left out"
+        );
+        Ok(Some(end))
     }
 
     /// Tells one page of facts, or as much of it as there is time for, and moves the endpoint's place on.
