@@ -39,6 +39,8 @@ const PAGE_FACTS_MAX: usize = 128;
 const CALLS_MAX: usize = 8;
 /// Endpoints that one node calls at once.
 const ENDPOINTS_MAX: usize = 32;
+/// How often a change is made again because another one was first.
+const TRIES_MAX: usize = 20;
 /// Longest note of a failure, in characters.
 const NOTE_CHARS_MAX: usize = 200;
 
@@ -366,7 +368,7 @@ impl Engine {
 
     /// Calls an endpoint again that was disabled, from where it was; false when there is none of that name.
     pub async fn enable_webhook(&self, workspace: &WorkspaceId, id: &str) -> Result<bool, EngineError> {
-        loop {
+        for _ in 0..TRIES_MAX {
             let all = self.store.webhooks.webhooks(workspace).await?;
             let Some(mut stored) = all.into_iter().find(|stored| stored.id == id) else {
                 return Ok(false);
@@ -379,6 +381,7 @@ impl Engine {
                 return Ok(true);
             }
         }
+        Err(EngineError::Contended)
     }
 }
 
