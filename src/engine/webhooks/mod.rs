@@ -5,7 +5,7 @@
 //! mostly once. The same event told again has the same `webhook-id`. An endpoint that fails gets the event again, ever more
 //! seldom, for 72 hours; then it is disabled, and its place is kept. Nothing waits for it but what is meant for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -56,14 +56,14 @@ pub struct WebhookLimits {
 }
 
 /// An endpoint of the owner's systems.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
     /// Where to.
     pub url: String,
     /// Which types; none: all.
     pub types: Vec<String>,
-    /// With what calls are signed.
+    /// With what calls are signed. A secret.
     pub secret: String,
     /// Since when.
     pub created_at: Timestamp,
@@ -81,6 +81,21 @@ pub struct Webhook {
     /// Since when it is not called any more.
     #[serde(default)]
     pub disabled_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("url", &self.url)
+            .field("types", &self.types)
+            .field("created_at", &self.created_at)
+            .field("place", &self.place)
+            .field("failures", &self.failures)
+            .field("failing_since", &self.failing_since)
+            .field("failure", &self.failure)
+            .field("disabled_at", &self.disabled_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Webhook {
@@ -417,6 +432,27 @@ mod tests {
         assert!((72..74).contains(&(now.0 / 3_600_000)), "{now}");
         assert!((75..110).contains(&tries), "{tries}");
         assert_eq!(webhook.disabled_at, Some(now));
+    }
+
+    #[test]
+    fn what_is_secret_is_not_shown() {
+        let webhook = webhook();
+        let stored = StoredWebhook {
+            id: "wh_1".to_owned(),
+            workspace: WorkspaceId::new("w").expect("an id"),
+            version: 1,
+            due_at: None,
+            body: serde_json::to_string(&webhook).expect("JSON"),
+        };
+        let call = WebhookCall {
+            url: webhook.url.clone(),
+            secret: webhook.secret.clone(),
+            id: "1".to_owned(),
+            at: Timestamp(0),
+            body: "whsec_".to_owned(),
+        };
+        let shown = format!("{webhook:?} {stored:?} {call:?}");
+        assert!(shown.contains("wh_1") && !shown.contains("whsec_"), "{shown}");
     }
 
     #[test]
