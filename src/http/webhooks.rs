@@ -67,6 +67,11 @@ fn unknown() -> Problem {
     Problem::new(Code::WebhookUnknown, "there is no such webhook")
 }
 
+fn too_many() -> Problem {
+    let detail = format!("the workspace has {WEBHOOKS_MAX} webhooks already");
+    Problem::new(Code::TooManyWebhooks, detail)
+}
+
 async fn list(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
     let all = all(&app, &caller).await?;
     let items = all.iter().map(shown).collect::<Result<Vec<Value>, _>>()?;
@@ -95,8 +100,7 @@ async fn post(
         return wrong(format!("/types/{at}"), format!("is not one of {}", TYPES.join(", ")));
     }
     if all(&app, &caller).await?.len() >= WEBHOOKS_MAX {
-        let detail = format!("the workspace has {WEBHOOKS_MAX} webhooks already");
-        return Err(Problem::new(Code::TooManyWebhooks, detail));
+        return Err(too_many());
     }
     let mut types = wanted.types;
     types.sort_unstable();
@@ -107,6 +111,12 @@ async fn post(
         .engine
         .put_webhook(&caller.workspace, &id, &wanted.url, types, &secret)
         .await?;
+    // Another one may have been added at the same time.
+    if all(&app, &caller).await?.len() > WEBHOOKS_MAX {
+        let webhooks = &app.engine.store.webhooks;
+        webhooks.delete_webhook(&caller.workspace, &id).await?;
+        return Err(too_many());
+    }
     let mut shown = shown(&stored)?;
     shown["secret"] = json!(secret);
     let mut response = HttpResponse::Created();

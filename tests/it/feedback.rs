@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Api, World, fix, wait_for};
 
+mod rounds;
+
 /// A call as it came in.
 #[derive(Debug, Clone)]
 struct Call {

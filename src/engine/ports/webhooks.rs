@@ -1,5 +1,7 @@
 //! What the engine asks of the outside for webhooks: a store that hands each endpoint to one node at a time, and a caller.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use tokio::time::Instant;
 
@@ -7,7 +9,7 @@ use super::StoreError;
 use crate::domain::{ids::WorkspaceId, time::Timestamp};
 
 /// An endpoint as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredWebhook {
     /// Its name.
     pub id: String,
@@ -17,8 +19,19 @@ pub struct StoredWebhook {
     pub version: u64,
     /// When it is to be looked at, or its lease ends; `None`: never.
     pub due_at: Option<Timestamp>,
-    /// The endpoint and where it stands, as JSON.
+    /// The endpoint and where it stands, as JSON. It has a secret.
     pub body: String,
+}
+
+impl fmt::Debug for StoredWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredWebhook")
+            .field("id", &self.id)
+            .field("workspace", &self.workspace)
+            .field("version", &self.version)
+            .field("due_at", &self.due_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Endpoints and where they stand.
@@ -43,7 +56,7 @@ pub trait WebhookStore: Send + Sync {
 }
 
 /// One call of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WebhookCall {
     /// Where to.
     pub url: String,
@@ -53,8 +66,18 @@ pub struct WebhookCall {
     pub id: String,
     /// When the call is made.
     pub at: Timestamp,
-    /// A `CloudEvents` document.
+    /// A `CloudEvents` document. It says who was where.
     pub body: String,
+}
+
+impl fmt::Debug for WebhookCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookCall")
+            .field("url", &self.url)
+            .field("id", &self.id)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a call did not do.

@@ -10,7 +10,10 @@ use crate::{
         presence::ExitReason,
         record::Record,
     },
-    engine::{Engine, EngineError, ports::FactCursor},
+    engine::{
+        Engine, EngineError,
+        ports::{FactCursor, StoreError},
+    },
 };
 
 /// Events in the order of their places, up to a place.
@@ -43,38 +46,73 @@ impl Engine {
         let events: Vec<(FactCursor, Event)> = events.collect();
         let consents = self.consents(workspace, &events).await?;
         let told = events.into_iter().zip(consents);
-        let told = told.filter(|((_, event), consent)| may_be_told(event, *consent));
+        let told = told.filter(|((_, event), consent)| consent.is_some_and(|consent| may_be_told(event, consent)));
         Ok(Some(Page {
             events: told.map(|((place, event), _)| (place, Arc::new(event))).collect(),
             upto,
         }))
     }
 
-    /// What the customers of these events allow now.
+    /// What the customers of these events allow now; `None` where that can't be read.
     async fn consents(
         &self,
         workspace: &WorkspaceId,
         events: &[(FactCursor, Event)],
-    ) -> Result<Vec<Consent>, EngineError> {
+    ) -> Result<Vec<Option<Consent>>, EngineError> {
         let devices: Vec<_> = events.iter().map(|(_, event)| event.device_id.clone()).collect();
-        let owners = self.records.owners(workspace, &devices).await?;
-        // An anonymous customer may have become a known one meanwhile.
-        let subjects: Vec<SubjectId> = events
-            .iter()
-            .zip(owners)
-            .map(|((_, event), owner)| match (&event.user_id, owner) {
+        let owners = self.records.each_owner(workspace, &devices).await;
+        let (mut indexes, mut subjects) = (Vec::new(), Vec::new());
+        for (index, ((_, event), owner)) in events.iter().zip(owners).enumerate() {
+            // An anonymous customer may have become a known one meanwhile.
+            let subject = match (&event.user_id, owner) {
                 (Some(user), _) => SubjectId::User(user.clone()),
-                (None, Some(owner)) => owner,
-                (None, None) => SubjectId::Anonymous(event.device_id.clone()),
-            })
-            .collect();
-        let records = self.records.get_many(workspace, &subjects).await?;
-        let consent = |record: Option<Arc<Record>>| record.map(|record| record.profile.consent);
-        Ok(records
-            .into_iter()
-            .map(|record| consent(record).unwrap_or_default())
-            .collect())
+                (None, Err(error)) if is_unreadable(&error) => {
+                    tracing::error!(%error, event = %event.id, "whose device it is can't be read; an event is not told");
+                    continue;
+                }
+                (None, owner) => owner?.unwrap_or_else(|| SubjectId::Anonymous(event.device_id.clone())),
+            };
+            indexes.push(index);
+            subjects.push(subject);
+        }
+        let mut consents = vec![None; events.len()];
+        for (index, consent) in indexes.into_iter().zip(self.consents_of(workspace, &subjects).await?) {
+            consents[index] = consent;
+        }
+        Ok(consents)
     }
+
+    async fn consents_of(
+        &self,
+        workspace: &WorkspaceId,
+        subjects: &[SubjectId],
+    ) -> Result<Vec<Option<Consent>>, EngineError> {
+        let consent =
+            |record: Option<Arc<Record>>| Some(record.map(|record| record.profile.consent).unwrap_or_default());
+        match self.records.get_many(workspace, subjects).await {
+            Err(error) if is_unreadable(&error) => {}
+            records => return Ok(records?.into_iter().map(consent).collect()),
+        }
+        // One of them must not hold up the others.
+        let mut consents = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            consents.push(match self.records.get(workspace, subject).await {
+                Err(error) if is_unreadable(&error) => {
+                    tracing::error!(%error, "a record is unreadable; what happens to that customer is not told");
+                    None
+                }
+                record => consent(record?),
+            });
+        }
+        Ok(consents)
+    }
+}
+
+fn is_unreadable(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::Record(_) | EngineError::Store(StoreError::Damaged(_))
+    )
 }
 
 /// Who does not want to be located is not told of. That the visits have ended because of this is told, so that nobody

@@ -5,7 +5,7 @@
 //! mostly once. The same event told again has the same `webhook-id`. An endpoint that fails gets the event again, ever more
 //! seldom, for 72 hours; then it is disabled, and its place is kept. Nothing waits for it but what is meant for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ const PAGE_FACTS_MAX: usize = 128;
 const CALLS_MAX: usize = 8;
 /// Endpoints that one node calls at once.
 const ENDPOINTS_MAX: usize = 32;
+/// How often a change is made again because another one was first.
+const TRIES_MAX: usize = 20;
 /// Longest note of a failure, in characters.
 const NOTE_CHARS_MAX: usize = 200;
 
@@ -54,14 +56,14 @@ pub struct WebhookLimits {
 }
 
 /// An endpoint of the owner's systems.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
     /// Where to.
     pub url: String,
     /// Which types; none: all.
     pub types: Vec<String>,
-    /// With what calls are signed.
+    /// With what calls are signed. A secret.
     pub secret: String,
     /// Since when.
     pub created_at: Timestamp,
@@ -81,6 +83,21 @@ pub struct Webhook {
     pub disabled_at: Option<Timestamp>,
 }
 
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("url", &self.url)
+            .field("types", &self.types)
+            .field("created_at", &self.created_at)
+            .field("place", &self.place)
+            .field("failures", &self.failures)
+            .field("failing_since", &self.failing_since)
+            .field("failure", &self.failure)
+            .field("disabled_at", &self.disabled_at)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Webhook {
     /// Reads what was kept.
     pub fn read(stored: &StoredWebhook) -> Result<Self, StoreError> {
@@ -91,7 +108,7 @@ impl Webhook {
         self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind)
     }
 
-    /// Everything was taken, or what is meant for it.
+    /// Everything was taken, or nothing is left of what failed.
     fn succeeded(&mut self) {
         (self.failures, self.failing_since, self.failure) = (0, None, None);
     }
@@ -196,27 +213,24 @@ impl Engine {
         stop: watch::Receiver<bool>,
     ) -> Result<(), EngineError> {
         let mut webhook = Webhook::read(stored)?;
-        if let Some(place) = &webhook.place
-            && !self
-                .store
-                .hot
-                .leads_on(&stored.workspace, &FactCursor::new(place.as_str()))
-                .await?
-        {
-            tracing::warn!(
-                webhook = stored.id,
-                "what a webhook had not been told is no longer kept; it goes on with what is"
-            );
-            webhook.place = None;
-        }
+        let end = self.end_after_gap(stored, &mut webhook).await?;
+        let may_go_on = || Instant::now() < until && !*stop.borrow();
         loop {
-            let round = self.tell_facts(stored, &mut webhook, sender, limits).await?;
+            let before = webhook.place.clone();
+            let round = self
+                .tell_facts(stored, &mut webhook, sender, limits, &may_go_on)
+                .await?;
             let now = self.clock.now();
             let due_at = match round {
-                Round::More if Instant::now() < until && !*stop.borrow() => continue,
+                Round::More if may_go_on() => continue,
                 Round::Lost => return Ok(()),
                 Round::More => Some(now),
-                Round::CaughtUp => Some(now.plus(limits.sweep)),
+                Round::CaughtUp => {
+                    if let Some(end) = end.filter(|_| webhook.place == before) {
+                        webhook.place = Some(end.as_str().to_owned());
+                    }
+                    Some(now.plus(limits.sweep))
+                }
                 Round::Failed(failure) => {
                     let due_at = webhook.failed(&failure, &stored.id, now);
                     if due_at.is_none() {
@@ -231,13 +245,44 @@ impl Engine {
         }
     }
 
-    /// Tells one page of facts, and moves the endpoint's place on.
+    /// Looks whether everything after the endpoint's place is still kept. If not, it goes on with what is kept after it,
+    /// and where the facts end now is answered: its place once nothing is found. A place that is none here begins anew.
+    async fn end_after_gap(
+        &self,
+        stored: &StoredWebhook,
+        webhook: &mut Webhook,
+    ) -> Result<Option<FactCursor>, EngineError> {
+        let hot = &self.store.hot;
+        let Some(place) = webhook.place.as_deref().map(FactCursor::new) else {
+            return Ok(None);
+        };
+        if hot.leads_on(&stored.workspace, &place).await? {
+            return Ok(None);
+        }
+        let end = hot.facts_end(&stored.workspace).await?;
+        if hot.is_later(&place, &end).unwrap_or(true) {
+            tracing::warn!(
+                webhook = stored.id,
+                "a webhook's place is none of this store; it begins with what is kept"
+            );
+            webhook.place = None;
+            return Ok(None);
+        }
+        tracing::warn!(
+            webhook = stored.id,
+            "a webhook's place is older than what is kept; anything not told that is gone is left out"
+        );
+        Ok(Some(end))
+    }
+
+    /// Tells one page of facts, or as much of it as there is time for, and moves the endpoint's place on.
     async fn tell_facts(
         &self,
         stored: &mut StoredWebhook,
         webhook: &mut Webhook,
         sender: &dyn WebhookSender,
         limits: WebhookLimits,
+        may_go_on: &(impl Fn() -> bool + Sync),
     ) -> Result<Round, EngineError> {
         let place = webhook.place.as_deref().map(FactCursor::new);
         let facts = self
@@ -246,12 +291,17 @@ impl Engine {
             .facts_after(&stored.workspace, place.as_ref(), PAGE_FACTS_MAX)
             .await?;
         let Some(end) = facts.last().map(|(place, _)| place.as_str().to_owned()) else {
+            webhook.succeeded();
             return Ok(Round::CaughtUp);
         };
         let is_full = facts.len() >= PAGE_FACTS_MAX;
         let told: Vec<Told> = self.told(&stored.workspace, facts).await?;
         let told: Vec<&Told> = told.iter().filter(|told| webhook.takes(told.kind)).collect();
-        for some in told.chunks(CALLS_MAX) {
+        for (round, some) in told.chunks(CALLS_MAX).enumerate() {
+            // A slow endpoint must not outlast its lease, or another node would tell it the same.
+            if round > 0 && !may_go_on() {
+                return Ok(Round::More);
+            }
             let deadline = Instant::now() + limits.timeout;
             let at = self.clock.now();
             let calls = some.iter().map(|told| WebhookCall {
@@ -277,6 +327,8 @@ impl Engine {
                 return Ok(Round::Lost);
             }
         }
+        // What failed earlier may be gone, and then nothing was told here.
+        webhook.succeeded();
         webhook.place = Some(end);
         if is_full {
             return Ok(if self.keep(stored, webhook).await? {
@@ -331,7 +383,7 @@ impl Engine {
 
     /// Calls an endpoint again that was disabled, from where it was; false when there is none of that name.
     pub async fn enable_webhook(&self, workspace: &WorkspaceId, id: &str) -> Result<bool, EngineError> {
-        loop {
+        for _ in 0..TRIES_MAX {
             let all = self.store.webhooks.webhooks(workspace).await?;
             let Some(mut stored) = all.into_iter().find(|stored| stored.id == id) else {
                 return Ok(false);
@@ -344,6 +396,7 @@ impl Engine {
                 return Ok(true);
             }
         }
+        Err(EngineError::Contended)
     }
 }
 
@@ -379,6 +432,27 @@ mod tests {
         assert!((72..74).contains(&(now.0 / 3_600_000)), "{now}");
         assert!((75..110).contains(&tries), "{tries}");
         assert_eq!(webhook.disabled_at, Some(now));
+    }
+
+    #[test]
+    fn what_is_secret_is_not_shown() {
+        let webhook = webhook();
+        let stored = StoredWebhook {
+            id: "wh_1".to_owned(),
+            workspace: WorkspaceId::new("w").expect("an id"),
+            version: 1,
+            due_at: None,
+            body: serde_json::to_string(&webhook).expect("JSON"),
+        };
+        let call = WebhookCall {
+            url: webhook.url.clone(),
+            secret: webhook.secret.clone(),
+            id: "1".to_owned(),
+            at: Timestamp(0),
+            body: "whsec_".to_owned(),
+        };
+        let shown = format!("{webhook:?} {stored:?} {call:?}");
+        assert!(shown.contains("wh_1") && !shown.contains("whsec_"), "{shown}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! customer, of a campaign, and of dead letters.
 
 use futures_util::future::join_all;
-use redis::cmd;
+use redis::{Cmd, cmd};
 use uuid::Uuid;
 
 use super::{
@@ -36,7 +36,8 @@ type KeptRow = (
 type Place = (i64, Vec<u8>, usize);
 
 impl RedisStore {
-    /// One delivery. Its id does not say whose it is, so every partition is asked.
+    /// One delivery. Its id does not say whose it is, so every partition is asked. Those that don't answer matter only if
+    /// it is in none of the others.
     pub(super) async fn find_delivery(
         &self,
         workspace: &WorkspaceId,
@@ -45,8 +46,18 @@ impl RedisStore {
         let places: Vec<Place> = (0..self.keys.count())
             .map(|partition| (0, id.0.as_bytes().to_vec(), partition))
             .collect();
-        let rows = self.read_rows(workspace, &places).await?;
-        Ok(rows.into_iter().next())
+        let mut failure = None;
+        for row in self.each_kept_row(&places).await {
+            match row {
+                Ok(row) => {
+                    if let Some(row) = read_row(workspace, row)? {
+                        return Ok(Some(row));
+                    }
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(None), |failure| Err(failure.into()))
     }
 
     /// Keeps what became of a push on a phone.
@@ -79,42 +90,29 @@ impl RedisStore {
     }
 
     /// The rows at these places, as they are kept.
+    async fn each_kept_row(&self, places: &[Place]) -> Vec<Result<KeptRow, Failure>> {
+        let reads: Vec<Cmd> = places
+            .iter()
+            .map(|(_, id, partition)| {
+                let mut key = format!("{}:d:", self.keys.partition(*partition)).into_bytes();
+                key.extend_from_slice(id);
+                let mut read = cmd("HMGET");
+                read.arg(key).arg(&["w", "b", "s", "a", "e", "r"]);
+                read
+            })
+            .collect();
+        self.link.ask_all(&reads).await
+    }
+
+    /// The same, all of them.
     async fn kept_rows(&self, places: &[Place]) -> Result<Vec<KeptRow>, Failure> {
-        let rows = join_all(places.iter().map(async |(_, id, partition)| {
-            let mut key = format!("{}:d:", self.keys.partition(*partition)).into_bytes();
-            key.extend_from_slice(id);
-            let mut read = cmd("HMGET");
-            read.arg(key).arg(&["w", "b", "s", "a", "e", "r"]);
-            self.link.ask::<KeptRow>(&read).await
-        }));
-        rows.await.into_iter().collect()
+        self.each_kept_row(places).await.into_iter().collect()
     }
 
     /// The rows at these places that are there and can be read.
     async fn read_rows(&self, workspace: &WorkspaceId, places: &[Place]) -> Result<Vec<DeliveryRow>, StoreError> {
-        let mut found = Vec::new();
-        for row in self.kept_rows(places).await? {
-            let (Some(whose), Some(body), Some(state), attempts, ended_at, reason) = row else {
-                continue;
-            };
-            if !is_of(workspace, &whose) {
-                continue;
-            }
-            let state = read_state(&state)?;
-            let delivery = match read_body(&body) {
-                // It is listed among the dead letters.
-                Err(_) if state == DeliveryState::DeadLetter => continue,
-                delivery => delivery?,
-            };
-            found.push(DeliveryRow {
-                delivery,
-                state,
-                attempts: attempts.unwrap_or_default(),
-                ended_at: ended_at.map(Timestamp),
-                reason: reason.filter(|reason| !reason.is_empty()),
-            });
-        }
-        Ok(found)
+        let rows = self.kept_rows(places).await?.into_iter();
+        rows.filter_map(|row| read_row(workspace, row).transpose()).collect()
     }
 
     /// The next places of a list in these partitions, newest first.
@@ -263,6 +261,29 @@ impl RedisStore {
         }
         failure.map_or(Ok(false), |failure: Failure| Err(failure.into()))
     }
+}
+
+/// A row as people look at it; `None`: it is not there, not the workspace's, or a dead letter that can't be read.
+fn read_row(workspace: &WorkspaceId, row: KeptRow) -> Result<Option<DeliveryRow>, StoreError> {
+    let (Some(whose), Some(body), Some(state), attempts, ended_at, reason) = row else {
+        return Ok(None);
+    };
+    if !is_of(workspace, &whose) {
+        return Ok(None);
+    }
+    let state = read_state(&state)?;
+    let delivery = match read_body(&body) {
+        // It is listed among the dead letters.
+        Err(_) if state == DeliveryState::DeadLetter => return Ok(None),
+        delivery => delivery?,
+    };
+    Ok(Some(DeliveryRow {
+        delivery,
+        state,
+        attempts: attempts.unwrap_or_default(),
+        ended_at: ended_at.map(Timestamp),
+        reason: reason.filter(|reason| !reason.is_empty()),
+    }))
 }
 
 /// Whether a row is the workspace's.

@@ -1,0 +1,177 @@
+//! How an endpoint goes on from fact to fact, whatever becomes of the facts.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use beckon::{
+    config::Config,
+    domain::{
+        event::{Event, EventGeofence, EventType, Fact},
+        ids::{DeviceId, EventId, ExternalId, GeofenceId, Tag, UserId},
+        presence::{Evidence, PresenceRules},
+        time::{DurationMs, Timestamp},
+    },
+    engine::{
+        Engine,
+        ports::{Clock, Commit, WebhookCall, WebhookFailure, WebhookSender},
+        webhooks::{Webhook, WebhookLimits},
+    },
+    store,
+};
+use tempfile::TempDir;
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
+
+use crate::store::{AllTogether as _, commit, workspace};
+
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Takes calls, slowly or not at all.
+#[derive(Default)]
+struct Endpoint {
+    fails: AtomicBool,
+    takes: Duration,
+    told: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl WebhookSender for Endpoint {
+    fn check(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn call(&self, call: &WebhookCall, _: Instant) -> Result<(), WebhookFailure> {
+        tokio::time::sleep(self.takes).await;
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(WebhookFailure::Failed("no".to_owned()));
+        }
+        self.told.lock().expect("a lock").push(call.id.clone());
+        Ok(())
+    }
+}
+
+/// One endpoint, and the engine that tells it.
+struct Told {
+    clock: Arc<HandClock>,
+    engine: Arc<Engine>,
+    endpoint: Arc<Endpoint>,
+    _folder: TempDir,
+}
+
+impl Told {
+    async fn start(takes: Duration) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().display());
+        let clock = Arc::new(HandClock(AtomicI64::new(1_000_000)));
+        let shared: Arc<dyn Clock> = Arc::<HandClock>::clone(&clock);
+        let engine = Engine::new(
+            store::open(&url).await.expect("a store"),
+            shared,
+            PresenceRules::DEFAULT,
+            1,
+            1000,
+            Config::load(None).expect("the defaults").stream_limits(),
+            Arc::default(),
+        );
+        let workspace = workspace();
+        let put = engine.put_webhook(&workspace, "wh_1", "https://example.org", Vec::new(), "whsec_");
+        put.await.expect("put");
+        Self {
+            clock,
+            engine: Arc::new(engine),
+            endpoint: Arc::new(Endpoint {
+                takes,
+                ..Endpoint::default()
+            }),
+            _folder: folder,
+        }
+    }
+
+    /// Tells the endpoint until that is stopped.
+    fn tell(&self, lease: DurationMs) -> (watch::Sender<bool>, JoinHandle<()>) {
+        let limits = WebhookLimits {
+            sweep: DurationMs(5),
+            timeout: Duration::from_secs(10),
+            lease,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let sender: Arc<dyn WebhookSender> = Arc::<Endpoint>::clone(&self.endpoint);
+        let telling = Arc::clone(&self.engine).tell_webhooks(sender, limits, stopped);
+        (stop, tokio::spawn(telling))
+    }
+
+    async fn happens(&self, commit: Commit) {
+        self.engine.store.hot.commit_all(vec![commit]).await.expect("committed");
+    }
+
+    async fn webhook(&self) -> Webhook {
+        let webhooks = &self.engine.store.webhooks;
+        let all = webhooks.webhooks(&workspace()).await.expect("endpoints");
+        Webhook::read(&all[0]).expect("an endpoint")
+    }
+
+    /// Waits with the clock going on.
+    async fn until(&self, what: &str, happened: impl Fn(&Webhook, &[String]) -> bool) {
+        for _ in 0..3_000 {
+            self.clock.0.fetch_add(10, Ordering::SeqCst);
+            let told = self.endpoint.told.lock().expect("a lock").clone();
+            if happened(&self.webhook().await, &told) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("waited for {what}");
+    }
+}
+
+fn entered(number: u128, user: &str) -> (EventId, Fact) {
+    let geofence = GeofenceId {
+        tag: Tag::new("t").expect("a tag"),
+        external_id: ExternalId::new("1").expect("an id"),
+    };
+    let event = Event {
+        id: EventId(uuid::Uuid::from_u128(number)),
+        kind: EventType::Entered,
+        at: Timestamp(1),
+        user_id: Some(UserId::new(user).expect("an id")),
+        device_id: DeviceId::new("phone").expect("an id"),
+        geofence: EventGeofence::describe(&geofence, None),
+        evidence: Evidence::Gps,
+        confidence: 3,
+        duration: None,
+        reason: None,
+    };
+    (event.id, Fact::Event(event))
+}
+
+async fn stop(telling: (watch::Sender<bool>, JoinHandle<()>)) {
+    telling.0.send_replace(true);
+    telling.1.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn an_unreadable_record_leaves_out_what_happens_to_that_customer_only() {
+    let told = Told::start(Duration::ZERO).await;
+    let (_, of_mia) = entered(1, "mia");
+    let (id, of_ann) = entered(2, "ann");
+    told.happens(Commit {
+        facts: vec![(None, of_mia), (None, of_ann)],
+        ..commit("mia", 0, b"garbage")
+    })
+    .await;
+    let telling = told.tell(DurationMs(60_000));
+    told.until("what happens to the other", |_, all| *all == [id.to_string()])
+        .await;
+    stop(telling).await;
+}
