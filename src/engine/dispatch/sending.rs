@@ -24,10 +24,11 @@ use crate::{
 const GRAIN: Duration = Duration::from_millis(1);
 
 impl Dispatcher {
-    /// Notes the attempts durably and makes the requests.
-    pub(super) async fn begin(self: &Arc<Self>, ready: Vec<Ready>, sends: &mut JoinSet<()>) -> Result<(), EngineError> {
+    /// Notes the attempts durably and makes the requests. Whether others were noted is unknown when the store fails: they
+    /// wait until their lease ends.
+    pub(super) async fn begin(self: &Arc<Self>, ready: Vec<Ready>, sends: &mut JoinSet<()>) {
         if ready.is_empty() {
-            return Ok(());
+            return;
         }
         let attempts = ready
             .iter()
@@ -44,13 +45,18 @@ impl Dispatcher {
                 },
             )
             .collect();
-        let begun = self.engine.store.hot.begin_attempts(attempts).await?;
+        let begun = match self.engine.store.hot.begin_attempts(attempts).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::warn!(%error, rows = ready.len(), "leased pushes wait until their lease ends");
+                return;
+            }
+        };
         for (ready, begun) in ready.into_iter().zip(begun) {
             if begun {
                 sends.spawn(Arc::clone(self).send_one(ready));
             }
         }
-        Ok(())
     }
 
     /// Makes one request and hands its end to the finisher.
