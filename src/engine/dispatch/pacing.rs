@@ -100,11 +100,7 @@ impl Dispatcher {
 
     /// Takes a slot for each row: those that go now, and those that go a little later, by time. Rows without a slot soon
     /// enough are put off, and their lanes left alone meanwhile.
-    pub(super) async fn wait_for_slots(
-        &self,
-        ready: Vec<Ready>,
-        now: Timestamp,
-    ) -> (Vec<Ready>, Vec<Bucket>) {
+    pub(super) async fn wait_for_slots(&self, ready: Vec<Ready>, now: Timestamp) -> (Vec<Ready>, Vec<Bucket>) {
         let mut asks = Asks::default();
         for ready in &ready {
             let ask = self.ask(&mut asks, ready);

@@ -119,8 +119,7 @@ impl Agenda {
         let added: Vec<u32> = self.known().iter().map(|known| known.added).collect();
         let held: HashSet<&str> = held.iter().map(LanePart::as_str).collect();
         let held = &held;
-        let answers =
-            join_all((0..store.keys.count()).map(|partition| self.first_open(store, partition, held))).await;
+        let answers = join_all((0..store.keys.count()).map(|partition| self.first_open(store, partition, held))).await;
         let (mut reached, mut last_failure) = (false, None);
         for ((partition, added), answer) in added.into_iter().enumerate().zip(answers) {
             match answer {
