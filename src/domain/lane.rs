@@ -62,6 +62,12 @@ impl LaneKey {
         self.0.get(1..).is_some_and(|name| name.starts_with(&part.0))
     }
 
+    /// The names of all [`LanePart`]s that it is of.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        let name = self.0.get(1..).unwrap_or_default();
+        name.match_indices(END).map(|(end, _)| &name[..=end])
+    }
+
     /// The campaign's lanes that differ only in their class.
     pub fn itself(&self) -> LanePart {
         LanePart(self.0.get(1..).unwrap_or_default().to_owned())

@@ -49,6 +49,9 @@ const BATCHES_MAX: usize = 4;
 const GATHERED_MAX: usize = 128;
 const GATHER_TIMEOUT: Duration = Duration::from_millis(10);
 
+/// Rows for which a part of the store is away are looked at again after this.
+const AWAY_AGAIN: DurationMs = DurationMs::from_secs(2);
+
 /// Limits of a dispatcher.
 #[derive(Debug, Clone, Copy)]
 pub struct DispatchLimits {
@@ -250,38 +253,41 @@ impl Dispatcher {
 
     /// Takes leased rows to their ends.
     async fn work(self: Arc<Self>, rows: Vec<Row>, place: OwnedSemaphorePermit) {
-        if let Err(error) = self.send_rows(rows, place).await {
-            tracing::warn!(%error, "leased pushes wait until their lease ends");
-        }
-    }
-
-    async fn send_rows(self: &Arc<Self>, rows: Vec<Row>, place: OwnedSemaphorePermit) -> Result<(), EngineError> {
         let now = self.engine.clock.now();
-        let ready = self.look_again(rows, now).await?;
+        let ready = self.look_again(rows, now).await;
         let ready = self.admit(ready, now).await;
-        let (soon, later) = self.wait_for_slots(ready, now).await?;
+        let (soon, later) = self.wait_for_slots(ready, now).await;
         let mut sends = JoinSet::new();
-        self.begin(soon, &mut sends).await?;
+        self.begin(soon, &mut sends).await;
         drop(place);
         let begun = Instant::now();
         for mut bucket in later {
             tokio::time::sleep_until(bucket.at).await;
             // A second look for those who waited longer than a moment.
             if bucket.at > begun + pacing::STALE_AFTER {
-                bucket.ready = self.look_once_more(bucket.ready).await?;
+                bucket.ready = self.look_once_more(bucket.ready).await;
             }
-            self.begin(bucket.ready, &mut sends).await?;
+            self.begin(bucket.ready, &mut sends).await;
         }
         while sends.join_next().await.is_some() {}
-        Ok(())
     }
 
-    /// Looks again at each leased row and renders those that are still worth sending; the others end here.
-    async fn look_again(&self, rows: Vec<Row>, now: Timestamp) -> Result<Vec<Ready>, EngineError> {
-        let records = self.records_of(&rows).await?;
+    /// Looks again at each leased row and renders those that are still worth sending; the others end here. Those whose
+    /// customer is in a part of the store that is away wait.
+    async fn look_again(&self, rows: Vec<Row>, now: Timestamp) -> Vec<Ready> {
+        let customers = self.customers_of(&rows).await;
         let at = Instant::now();
         let mut ready = Vec::with_capacity(rows.len());
-        for (row, record) in rows.into_iter().zip(records) {
+        let (mut away, mut last_failure) = (0, None);
+        for (row, customer) in rows.into_iter().zip(customers) {
+            let record = match customer {
+                Ok(record) => record,
+                Err(error) => {
+                    (away, last_failure) = (away + 1, Some(error));
+                    self.defer(row, now.plus(AWAY_AGAIN), now).await;
+                    continue;
+                }
+            };
             let delivery = &row.leased.delivery;
             let catalogue = self.engine.catalogues.of(&delivery.workspace);
             let campaign = catalogue.campaigns.get(&delivery.campaign).map(Arc::as_ref);
@@ -296,22 +302,25 @@ impl Dispatcher {
                 }
             }
         }
-        Ok(ready)
+        if let Some(error) = last_failure {
+            tracing::warn!(%error, rows = away, "pushes wait for their customers' records");
+        }
+        ready
     }
 
     /// The same for rows that have waited for their slots since, which they keep.
-    async fn look_once_more(&self, ready: Vec<Ready>) -> Result<Vec<Ready>, EngineError> {
+    async fn look_once_more(&self, ready: Vec<Ready>) -> Vec<Ready> {
         let slots: Vec<(crate::domain::ids::DeliveryId, Instant)> =
             ready.iter().map(|ready| (ready.push.delivery, ready.at)).collect();
         let rows = ready.into_iter().map(|ready| ready.row).collect();
-        let mut ready = self.look_again(rows, self.engine.clock.now()).await?;
+        let mut ready = self.look_again(rows, self.engine.clock.now()).await;
         let mut slots = slots.into_iter();
         for ready in &mut ready {
             if let Some((_, at)) = slots.find(|(delivery, _)| *delivery == ready.push.delivery) {
                 ready.at = at;
             }
         }
-        Ok(ready)
+        ready
     }
 
     /// Gives a row back as it was, due again later.

@@ -236,8 +236,12 @@ pub trait HotStore: Send + Sync {
     }
     /// Notes that a request is about to be made (queued or in doubt -> sending), durably. False where the lease was lost.
     async fn begin_attempts(&self, attempts: Vec<Attempt>) -> Result<Vec<bool>, StoreError>;
-    /// Writes what leased rows came to.
-    async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError>;
+    /// Writes what leased rows came to, each for itself: where the store has lost one part of it, the others are written.
+    async fn finish_each(&self, finishes: Vec<Finish>) -> Vec<Result<(), StoreError>>;
+    /// The same for all of them.
+    async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError> {
+        self.finish_each(finishes).await.into_iter().collect()
+    }
     /// When the next row of the outbox is due, but for lanes that are held.
     async fn next_due_but(&self, held: &[LanePart]) -> Result<Option<Timestamp>, StoreError>;
     /// When the next row of the outbox is due.

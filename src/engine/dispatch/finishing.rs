@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
+    task::JoinHandle,
     time::Instant,
 };
 
@@ -15,6 +16,8 @@ use crate::engine::ports::Finish;
 
 /// Ends that could not be written are written again after this.
 const FINISH_AGAIN: Duration = Duration::from_millis(500);
+/// Further ends wait so long for those before them, so that many are written together.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A row's end; its place among the requests is free when that is durable.
 pub(super) struct Ended {
@@ -27,40 +30,56 @@ impl Dispatcher {
     pub(super) async fn finish_all(self: Arc<Self>, mut all_done: watch::Receiver<bool>) {
         let taken = self.finishes.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut finishes) = taken else { return };
-        let mut batch = Vec::new();
+        let mut late: Vec<JoinHandle<()>> = Vec::new();
         loop {
+            let mut batch = Vec::new();
             let count = tokio::select! {
                 biased;
                 count = finishes.recv_many(&mut batch, 2 * self.limits.in_flight_max.max(1)) => count,
                 _ = all_done.wait_for(|done| *done) => 0,
             };
             if count == 0 {
-                return;
+                break;
             }
-            self.write(&mut batch).await;
+            late.retain(|write| !write.is_finished());
+            let mut write = tokio::spawn(Arc::clone(&self).write(batch));
+            // Each holds places among the requests, so there are never many.
+            if tokio::time::timeout(PATIENCE, &mut write).await.is_err() {
+                late.push(write);
+            }
+        }
+        for write in late {
+            drop(write.await);
         }
     }
 
-    async fn write(&self, batch: &mut Vec<Ended>) {
-        let rows: Vec<Finish> = batch.iter().map(|ended: &Ended| ended.finish.clone()).collect();
+    /// Writes these ends; those that can't be written are written again, and hold up nobody else.
+    async fn write(self: Arc<Self>, mut batch: Vec<Ended>) {
         // While the leases last, nobody else can take the rows: an end that is not written would be sent again.
         let give_up = Instant::now() + self.limits.lease.to_std().saturating_sub(self.limits.send_timeout);
         loop {
-            match self.engine.store.hot.finish(rows.clone()).await {
-                Ok(()) => {
-                    for ended in &*batch {
-                        self.engine.metrics.delivery(ended.finish.state);
+            let rows: Vec<Finish> = batch.iter().map(|ended| ended.finish.clone()).collect();
+            let before = batch.len();
+            let (mut rest, mut last_failure) = (Vec::new(), None);
+            for (ended, answer) in batch.into_iter().zip(self.engine.store.hot.finish_each(rows).await) {
+                match answer {
+                    Ok(()) => self.engine.metrics.delivery(ended.finish.state),
+                    Err(error) => {
+                        last_failure = Some(error);
+                        rest.push(ended);
                     }
-                    self.engine.streams.ring();
-                    break;
                 }
-                Err(error) if Instant::now() >= give_up => {
-                    tracing::error!(%error, rows = rows.len(), "ends were not written; the rows are in doubt");
-                    break;
-                }
-                Err(_) => tokio::time::sleep(FINISH_AGAIN).await,
             }
+            if rest.len() < before {
+                self.engine.streams.ring();
+            }
+            let Some(error) = last_failure else { return };
+            if Instant::now() >= give_up {
+                tracing::error!(%error, rows = rest.len(), "ends were not written; the rows are in doubt");
+                return;
+            }
+            batch = rest;
+            tokio::time::sleep(FINISH_AGAIN).await;
         }
-        batch.clear();
     }
 }

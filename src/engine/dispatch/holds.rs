@@ -21,6 +21,10 @@ const TELL_EVERY: DurationMs = DurationMs::from_secs(60);
 const GRID_MS: i64 = 250;
 /// Most lanes held for their speed; the rows of further ones are put off one by one.
 const LANES_MAX: usize = 1000;
+/// Most credentials that are known to be wrong; the one that was tried longest ago is forgotten for a further one.
+const CREDENTIALS_MAX: usize = 1000;
+/// A credential that nobody has tried for so long is forgotten.
+const FORGOTTEN_AFTER: DurationMs = DurationMs::from_secs(300);
 
 /// A credential that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +75,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Holds {
     /// Everything that is held at `now`.
     pub(super) fn held(&self, now: Timestamp) -> Vec<LanePart> {
-        let credentials = lock(&self.credentials);
+        let mut credentials = lock(&self.credentials);
+        credentials.retain(|_, paused| now.since(paused.until) < FORGOTTEN_AFTER);
         let paused = credentials.iter().filter(|(_, paused)| paused.until > now);
         let mut held: Vec<LanePart> = paused.map(|(part, _)| part.clone()).collect();
         drop(credentials);
@@ -103,6 +108,12 @@ impl Holds {
     ) -> Paused {
         let mut credentials = lock(&self.credentials);
         let part = LanePart::of_app(platform, workspace, app);
+        if credentials.len() >= CREDENTIALS_MAX && !credentials.contains_key(&part) {
+            let oldest = credentials.iter().min_by_key(|(_, paused)| paused.until);
+            if let Some(oldest) = oldest.map(|(part, _)| part.clone()) {
+                credentials.remove(&oldest);
+            }
+        }
         let mut told = Paused::WasTold;
         let paused = credentials.entry(part).or_insert_with(|| {
             told = Paused::TellIt;
@@ -196,5 +207,22 @@ mod tests {
         assert_eq!(admit(&app, 16), Admission::Wait(at(31)));
         assert!(holds.resume(Platform::Ios, &workspace, &app) && !holds.resume(Platform::Ios, &workspace, &app));
         assert_eq!(admit(&app, 17), Admission::Free);
+    }
+
+    #[test]
+    fn wrong_credentials_are_forgotten_some_time() {
+        let holds = Holds::default();
+        let workspace = WorkspaceId::new("w").expect("an id");
+        let pause = |number: usize| {
+            let app = AppId::new(format!("app-{number}")).expect("an id");
+            holds.pause(Platform::Ios, &workspace, &app, "403", Timestamp(number as i64));
+        };
+        (0..CREDENTIALS_MAX + 10).for_each(pause);
+        let paused = holds.paused();
+        assert_eq!(paused.len(), CREDENTIALS_MAX);
+        assert!(paused.iter().all(|paused| paused.since >= Timestamp(10)));
+        let end = Timestamp(10).plus(PAUSE).plus(FORGOTTEN_AFTER);
+        assert_eq!(holds.held(end), []);
+        assert_eq!(holds.paused().len(), CREDENTIALS_MAX - 1);
     }
 }

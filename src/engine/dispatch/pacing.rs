@@ -6,16 +6,13 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Dispatcher, Ready,
+    AWAY_AGAIN, Dispatcher, Ready,
     holds::{Admission, PAUSE},
 };
-use crate::{
-    domain::{
-        delivery::{Delivery, Platform},
-        pace::{Limit, SlotAsk, SlotAsks, Speed},
-        time::{DurationMs, Timestamp},
-    },
-    engine::EngineError,
+use crate::domain::{
+    delivery::{Delivery, Platform},
+    pace::{Limit, SlotAsk, SlotAsks, Speed},
+    time::{DurationMs, Timestamp},
 };
 
 /// Rows with a slot this soon go at once, with a short sleep at most.
@@ -103,20 +100,22 @@ impl Dispatcher {
 
     /// Takes a slot for each row: those that go now, and those that go a little later, by time. Rows without a slot soon
     /// enough are put off, and their lanes left alone meanwhile.
-    pub(super) async fn wait_for_slots(
-        &self,
-        ready: Vec<Ready>,
-        now: Timestamp,
-    ) -> Result<(Vec<Ready>, Vec<Bucket>), EngineError> {
+    pub(super) async fn wait_for_slots(&self, ready: Vec<Ready>, now: Timestamp) -> (Vec<Ready>, Vec<Bucket>) {
         let mut asks = Asks::default();
         for ready in &ready {
             let ask = self.ask(&mut asks, ready);
             asks.all.rows.push(ask);
         }
         if asks.all.limits.is_empty() {
-            return Ok((ready, Vec::new()));
+            return (ready, Vec::new());
         }
-        let slots = self.engine.store.hot.give_slots(&asks.all).await?;
+        let slots = match self.engine.store.hot.give_slots(&asks.all).await {
+            Ok(slots) => slots,
+            Err(error) => {
+                tracing::warn!(%error, "pushes wait for their slots");
+                return (self.let_unlimited(ready, &asks.all.rows, now).await, Vec::new());
+            }
+        };
         let given_at = Instant::now();
         let (mut soon, mut later) = (Vec::with_capacity(ready.len()), Vec::new());
         for ((mut ready, slot), ask) in ready.into_iter().zip(slots).zip(&asks.all.rows) {
@@ -140,7 +139,20 @@ impl Dispatcher {
             }
         }
         later.sort_by_key(|ready| ready.at);
-        Ok((soon, buckets(later)))
+        (soon, buckets(later))
+    }
+
+    /// Puts off all rows that ask for a slot.
+    async fn let_unlimited(&self, ready: Vec<Ready>, asks: &[SlotAsk], now: Timestamp) -> Vec<Ready> {
+        let mut free = Vec::new();
+        for (ready, ask) in ready.into_iter().zip(asks) {
+            if ask.limits.is_empty() {
+                free.push(ready);
+            } else {
+                self.defer(ready.row, now.plus(AWAY_AGAIN), now).await;
+            }
+        }
+        free
     }
 
     /// The limits that count for a row.

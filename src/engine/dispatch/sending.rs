@@ -24,10 +24,11 @@ use crate::{
 const GRAIN: Duration = Duration::from_millis(1);
 
 impl Dispatcher {
-    /// Notes the attempts durably and makes the requests.
-    pub(super) async fn begin(self: &Arc<Self>, ready: Vec<Ready>, sends: &mut JoinSet<()>) -> Result<(), EngineError> {
+    /// Notes the attempts durably and makes the requests. Whether others were noted is unknown when the store fails: they
+    /// wait until their lease ends.
+    pub(super) async fn begin(self: &Arc<Self>, ready: Vec<Ready>, sends: &mut JoinSet<()>) {
         if ready.is_empty() {
-            return Ok(());
+            return;
         }
         let attempts = ready
             .iter()
@@ -44,13 +45,18 @@ impl Dispatcher {
                 },
             )
             .collect();
-        let begun = self.engine.store.hot.begin_attempts(attempts).await?;
+        let begun = match self.engine.store.hot.begin_attempts(attempts).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::warn!(%error, rows = ready.len(), "leased pushes wait until their lease ends");
+                return;
+            }
+        };
         for (ready, begun) in ready.into_iter().zip(begun) {
             if begun {
                 sends.spawn(Arc::clone(self).send_one(ready));
             }
         }
-        Ok(())
     }
 
     /// Makes one request and hands its end to the finisher.
@@ -68,7 +74,13 @@ impl Dispatcher {
         let started = Instant::now();
         let deadline = started + self.limits.send_timeout;
         if deadline > lease_ends {
-            // Another worker may soon have the row; it is in doubt there and nothing is lost.
+            // Another worker may soon have the row. Nothing has left, so the attempt is taken back.
+            let now = self.engine.clock.now();
+            let finish = Finish {
+                begun: leased.attempts + 1,
+                ..Finish::deferred(&leased, now, now)
+            };
+            self.end(finish, permit).await;
             return;
         }
         let outcome = self.sender.send(&push, deadline).await;
@@ -78,17 +90,10 @@ impl Dispatcher {
         let (delivery, attempts) = (&leased.delivery, leased.attempts + 1);
         let now = self.engine.clock.now();
         self.mind_the_credential(delivery, &outcome, now);
-        if let Outcome::Accepted {
-            environment: Some(environment),
-            ..
-        } = outcome
-            && let Err(error) = self
-                .engine
-                .correct_environment(delivery, &push.target, environment)
-                .await
-        {
-            tracing::warn!(%error, delivery = %delivery.id, "a device's environment stays wrong until the next push");
-        }
+        let found = match &outcome {
+            Outcome::Accepted { environment, .. } => *environment,
+            _ => None,
+        };
         let verdict = judge(
             delivery,
             outcome,
@@ -97,13 +102,6 @@ impl Dispatcher {
             push.target.registered_at,
             now,
         );
-        if verdict.drop_token
-            && let Err(error) = self
-                .drop_token(delivery, &push.target, verdict.reason.as_deref(), now)
-                .await
-        {
-            tracing::warn!(%error, delivery = %delivery.id, "a dead push token stays until the next push finds it dead");
-        }
         let finish = Finish {
             delivery: delivery.id,
             workspace: delivery.workspace.clone(),
@@ -114,9 +112,25 @@ impl Dispatcher {
             quiet: !verdict.counts,
             due_at: verdict.due_at,
             at: now,
-            reason: verdict.reason,
+            reason: verdict.reason.clone(),
         };
+        // First of all: until it is written, the push may be sent again.
         self.end(finish, permit).await;
+        if let Some(environment) = found
+            && let Err(error) = self
+                .engine
+                .correct_environment(delivery, &push.target, environment)
+                .await
+        {
+            tracing::warn!(%error, delivery = %delivery.id, "a device's environment stays wrong until the next push");
+        }
+        if verdict.drop_token
+            && let Err(error) = self
+                .drop_token(delivery, &push.target, verdict.reason.as_deref(), now)
+                .await
+        {
+            tracing::warn!(%error, delivery = %delivery.id, "a dead push token stays until the next push finds it dead");
+        }
     }
 
     /// Holds the lanes of a credential that is wrong; lets them go when it works.

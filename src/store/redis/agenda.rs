@@ -4,6 +4,7 @@
 //! sweep over all partitions: one small command each, at most every [`SWEEP_EVERY`].
 
 use std::{
+    collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,8 +28,9 @@ use crate::{
 
 /// How long the due work of other nodes stays unnoticed.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
-/// Lanes of a partition that are looked through for one that is not held.
-const LANES_MAX: usize = 64;
+/// Lanes of a partition that are looked through for one that is not held, and how many at once.
+const LANES_MAX: usize = 8192;
+const LANES_PAGE: usize = 256;
 /// A partition that can't be reached is tried again after this.
 pub(super) const AGAIN_MS: i64 = 1000;
 /// Rounds of one lease. Each takes rows or learns that there are none.
@@ -115,25 +117,15 @@ impl Agenda {
             return Ok(());
         }
         let added: Vec<u32> = self.known().iter().map(|known| known.added).collect();
-        let answers = join_all((0..store.keys.count()).map(async |partition| {
-            let mut first = cmd("ZRANGE");
-            first.arg(format!("{}:{}", store.keys.partition(partition), self.set));
-            let last = if held.is_empty() { 0 } else { LANES_MAX - 1 };
-            first.arg(0).arg(last).arg("WITHSCORES");
-            store.link.ask::<Vec<(Vec<u8>, i64)>>(&first).await
-        }))
-        .await;
+        let held: HashSet<&str> = held.iter().map(LanePart::as_str).collect();
+        let held = &held;
+        let answers = join_all((0..store.keys.count()).map(|partition| self.first_open(store, partition, held))).await;
         let (mut reached, mut last_failure) = (false, None);
         for ((partition, added), answer) in added.into_iter().enumerate().zip(answers) {
             match answer {
-                Ok(first) => {
+                Ok(due) => {
                     reached = true;
-                    let open = |name: &[u8]| match std::str::from_utf8(name).ok().and_then(LaneKey::read) {
-                        Some(lane) => !held.iter().any(|part| lane.is_of(part)),
-                        None => true,
-                    };
-                    let open = first.iter().find(|(name, _)| held.is_empty() || open(name));
-                    self.learn(partition, added, open.map(|(_, due)| *due));
+                    self.learn(partition, added, due);
                 }
                 Err(failure) => last_failure = Some(failure),
             }
@@ -145,6 +137,27 @@ impl Agenda {
                 Ok(())
             }
         }
+    }
+
+    /// When the first of a partition is due that is not held.
+    async fn first_open(
+        &self,
+        store: &RedisStore,
+        partition: usize,
+        held: &HashSet<&str>,
+    ) -> Result<Option<i64>, Failure> {
+        let count = if held.is_empty() { 1 } else { LANES_PAGE };
+        for from in (0..LANES_MAX).step_by(count) {
+            let mut page = cmd("ZRANGE");
+            page.arg(format!("{}:{}", store.keys.partition(partition), self.set));
+            page.arg(from).arg(from + count - 1).arg("WITHSCORES");
+            let page: Vec<(Vec<u8>, i64)> = store.link.ask(&page).await?;
+            let open = page.iter().find(|(name, _)| !is_held(name, held));
+            if open.is_some() || held.is_empty() || page.len() < count {
+                return Ok(open.map(|(_, due)| *due));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether something that was held is held no more.
@@ -211,6 +224,12 @@ impl Agenda {
         }
         Ok(rows)
     }
+}
+
+/// Whether one of a lane's beginnings is held; what is no lane is not.
+fn is_held(name: &[u8], held: &HashSet<&str>) -> bool {
+    let lane = std::str::from_utf8(name).ok().and_then(LaneKey::read);
+    lane.is_some_and(|lane| lane.parts().any(|part| held.contains(part)))
 }
 
 /// A sorted set's score as it is written in Lua's answers.

@@ -78,7 +78,7 @@ impl HotStore for RedisStore {
         self.begin_all(&attempts).await
     }
 
-    async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError> {
+    async fn finish_each(&self, finishes: Vec<Finish>) -> Vec<Result<(), StoreError>> {
         self.finish_all(&finishes).await
     }
 

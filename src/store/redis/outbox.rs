@@ -227,25 +227,39 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn finish_all(&self, finishes: &[Finish]) -> Result<(), StoreError> {
+    pub(super) async fn finish_all(&self, finishes: &[Finish]) -> Vec<Result<(), StoreError>> {
         let groups = self.by_partition(finishes, |finish| (&finish.workspace, &finish.subject));
         let answers = join_all(groups.into_iter().map(async |(partition, indexes)| {
-            let mut arguments = Arguments::default();
-            arguments.number(self.kept.as_millis());
-            for &index in &indexes {
-                add_finish(&mut arguments, &finishes[index])?;
-            }
-            self.run_surely::<i64>(&self.scripts.finish, partition, arguments, false)
-                .await?;
-            for &index in &indexes {
-                if !finishes[index].state.is_ended() {
-                    self.outbox.add(partition, finishes[index].due_at.0);
-                }
-            }
-            Ok(())
+            let answer = self.finish_in(partition, &indexes, finishes).await;
+            (indexes, answer)
         }))
         .await;
-        answers.into_iter().collect()
+        let mut all = vec![Ok(()); finishes.len()];
+        for (indexes, answer) in answers {
+            if let Err(error) = answer {
+                for index in indexes {
+                    all[index] = Err(error.clone());
+                }
+            }
+        }
+        all
+    }
+
+    /// Writes the ends of one partition.
+    async fn finish_in(&self, partition: usize, indexes: &[usize], finishes: &[Finish]) -> Result<(), StoreError> {
+        let mut arguments = Arguments::default();
+        arguments.number(self.kept.as_millis());
+        for &index in indexes {
+            add_finish(&mut arguments, &finishes[index])?;
+        }
+        self.run_surely::<i64>(&self.scripts.finish, partition, arguments, false)
+            .await?;
+        for &index in indexes {
+            if !finishes[index].state.is_ended() {
+                self.outbox.add(partition, finishes[index].due_at.0);
+            }
+        }
+        Ok(())
     }
 
     /// Positions of items, by the partition of their customer.

@@ -115,6 +115,37 @@ fn each<T>(answers: Result<Vec<T>, StoreError>, count: usize) -> Vec<Result<T, S
     }
 }
 
+impl SqliteStore {
+    /// Writes ends in one transaction.
+    async fn finish_all(&self, finishes: Vec<Finish>) -> Result<(), StoreError> {
+        let rows = finishes
+            .into_iter()
+            .map(|finish| {
+                let fact = Fact::Delivery {
+                    delivery: finish.delivery,
+                    user: finish.subject.user().cloned(),
+                    at: finish.at,
+                    state: finish.state,
+                    attempt: finish.attempts,
+                    reason: finish.reason.clone(),
+                };
+                Ok((fact_row(&finish.workspace, &finish.subject, None, &fact)?, finish))
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        self.writer
+            .write(move |connection| {
+                rows.iter().try_for_each(|(fact, finish)| {
+                    if outbox::finish(connection, finish)? && !finish.quiet {
+                        insert_fact(connection, fact)
+                    } else {
+                        Ok(())
+                    }
+                })
+            })
+            .await
+    }
+}
+
 #[async_trait]
 impl HotStore for SqliteStore {
     async fn load(
@@ -256,32 +287,9 @@ impl HotStore for SqliteStore {
             .await
     }
 
-    async fn finish(&self, finishes: Vec<Finish>) -> Result<(), StoreError> {
-        let rows = finishes
-            .into_iter()
-            .map(|finish| {
-                let fact = Fact::Delivery {
-                    delivery: finish.delivery,
-                    user: finish.subject.user().cloned(),
-                    at: finish.at,
-                    state: finish.state,
-                    attempt: finish.attempts,
-                    reason: finish.reason.clone(),
-                };
-                Ok((fact_row(&finish.workspace, &finish.subject, None, &fact)?, finish))
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        self.writer
-            .write(move |connection| {
-                rows.iter().try_for_each(|(fact, finish)| {
-                    if outbox::finish(connection, finish)? && !finish.quiet {
-                        insert_fact(connection, fact)
-                    } else {
-                        Ok(())
-                    }
-                })
-            })
-            .await
+    async fn finish_each(&self, finishes: Vec<Finish>) -> Vec<Result<(), StoreError>> {
+        let count = finishes.len();
+        vec![self.finish_all(finishes).await; count]
     }
 
     async fn next_due_but(&self, held: &[LanePart]) -> Result<Option<Timestamp>, StoreError> {

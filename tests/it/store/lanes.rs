@@ -133,6 +133,53 @@ pub(super) async fn lanes_that_are_held_are_left_alone(store: Store) {
     assert_eq!(store.hot.outbox_depth().await.expect("a depth"), 12);
 }
 
+pub(super) async fn a_free_lane_is_found_behind_many_that_are_held(store: Store) {
+    // All of one customer, so that they lie together.
+    let rows = (0..600).map(|number| {
+        let mut row = delivery(number, 10);
+        row.campaign = campaign(&format!("held-{number}"));
+        row
+    });
+    let mut free = delivery(1000, 900);
+    free.campaign = campaign("free");
+    free.platform = Platform::Android;
+    let mut all = commit("mia", 0, b"x");
+    all.deliveries = rows.chain([free]).collect();
+    store.hot.commit_all(vec![all]).await.expect("committed");
+    let held = vec![LanePart::of_platform(Platform::Ios)];
+    assert_eq!(
+        store.hot.next_due_but(&held).await.expect("an answer"),
+        Some(Timestamp(900))
+    );
+    let ask = LeaseAsk {
+        held: held.clone(),
+        ..LeaseAsk::any(Timestamp(1000), Timestamp(60_000), 100)
+    };
+    let leased = store.hot.lease_rows(&ask).await.expect("rows");
+    let numbers: Vec<u128> = leased.iter().map(|row| row.delivery.id.0.as_u128()).collect();
+    assert_eq!(numbers, [1000]);
+    assert_eq!(
+        store.hot.next_due_but(&held).await.expect("an answer"),
+        Some(Timestamp(60_000))
+    );
+}
+
+pub(super) async fn service_is_found_behind_many_lanes_of_marketing(store: Store) {
+    let rows = (0..300).map(|number| {
+        let mut row = delivery(number, 10);
+        row.campaign = campaign(&format!("c-{number}"));
+        row
+    });
+    let mut delay = delivery(1000, 900);
+    delay.class = Class::Service;
+    let mut all = commit("mia", 0, b"x");
+    all.deliveries = rows.chain([delay]).collect();
+    store.hot.commit_all(vec![all]).await.expect("committed");
+    let ask = LeaseAsk::any(Timestamp(1000), Timestamp(60_000), 8);
+    let leased = store.hot.lease_rows(&ask).await.expect("rows");
+    assert_eq!(leased[0].delivery.id.0.as_u128(), 1000);
+}
+
 fn asks(name: &str, max: u32, rows: usize, ahead: Duration) -> SlotAsks {
     let speed = Speed {
         max,

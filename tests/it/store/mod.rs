@@ -169,6 +169,8 @@ on_every_store! {
     lanes:
         a_lane_with_much_does_not_hold_up_the_others,
         lanes_that_are_held_are_left_alone,
+        a_free_lane_is_found_behind_many_that_are_held,
+        service_is_found_behind_many_lanes_of_marketing,
         slots_are_given_once_and_evenly;
     present:
         who_is_where_changes_with_the_record;
