@@ -27,7 +27,10 @@ use beckon::{
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use crate::store::{AllTogether as _, commit, workspace};
+use crate::{
+    redis_server::Redis,
+    store::{AllTogether as _, commit, workspace},
+};
 
 struct HandClock(AtomicI64);
 
@@ -66,17 +69,14 @@ struct Told {
     clock: Arc<HandClock>,
     engine: Arc<Engine>,
     endpoint: Arc<Endpoint>,
-    _folder: TempDir,
 }
 
 impl Told {
-    async fn start(takes: Duration) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite:{}", folder.path().display());
+    async fn start(url: &str, takes: Duration) -> Self {
         let clock = Arc::new(HandClock(AtomicI64::new(1_000_000)));
         let shared: Arc<dyn Clock> = Arc::<HandClock>::clone(&clock);
         let engine = Engine::new(
-            store::open(&url).await.expect("a store"),
+            store::open(url).await.expect("a store"),
             shared,
             PresenceRules::DEFAULT,
             1,
@@ -94,7 +94,6 @@ impl Told {
                 takes,
                 ..Endpoint::default()
             }),
-            _folder: folder,
         }
     }
 
@@ -121,10 +120,14 @@ impl Told {
         Webhook::read(&all[0]).expect("an endpoint")
     }
 
-    /// Waits with the clock going on.
+    /// Waits with the clock going on fast.
     async fn until(&self, what: &str, happened: impl Fn(&Webhook, &[String]) -> bool) {
+        self.until_by(100, what, happened).await;
+    }
+
+    async fn until_by(&self, step: i64, what: &str, happened: impl Fn(&Webhook, &[String]) -> bool) {
         for _ in 0..3_000 {
-            self.clock.0.fetch_add(10, Ordering::SeqCst);
+            self.clock.0.fetch_add(step, Ordering::SeqCst);
             let told = self.endpoint.told.lock().expect("a lock").clone();
             if happened(&self.webhook().await, &told) {
                 return;
@@ -133,6 +136,12 @@ impl Told {
         }
         panic!("waited for {what}");
     }
+}
+
+fn folder() -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().display());
+    (folder, url)
 }
 
 fn entered(number: u128, user: &str) -> (EventId, Fact) {
@@ -162,7 +171,8 @@ async fn stop(telling: (watch::Sender<bool>, JoinHandle<()>)) {
 
 #[tokio::test]
 async fn an_unreadable_record_leaves_out_what_happens_to_that_customer_only() {
-    let told = Told::start(Duration::ZERO).await;
+    let (_folder, url) = folder();
+    let told = Told::start(&url, Duration::ZERO).await;
     let (_, of_mia) = entered(1, "mia");
     let (id, of_ann) = entered(2, "ann");
     told.happens(Commit {
@@ -174,4 +184,92 @@ async fn an_unreadable_record_leaves_out_what_happens_to_that_customer_only() {
     told.until("what happens to the other", |_, all| *all == [id.to_string()])
         .await;
     stop(telling).await;
+}
+
+#[tokio::test]
+async fn a_failure_whose_event_is_gone_is_over() {
+    let (_folder, url) = folder();
+    let told = Told::start(&url, Duration::ZERO).await;
+    told.endpoint.fails.store(true, Ordering::SeqCst);
+    told.happens(Commit {
+        facts: vec![(None, entered(1, "ann").1)],
+        ..commit("mia", 0, b"x")
+    })
+    .await;
+    let telling = told.tell(DurationMs(60_000));
+    told.until("a failure", |webhook, _| webhook.failing_since.is_some())
+        .await;
+    told.happens(Commit {
+        record: None,
+        erase: true,
+        ..commit("mia", 1, b"")
+    })
+    .await;
+    told.until("its end", |webhook, _| webhook.failing_since.is_none())
+        .await;
+    told.clock.0.fetch_add(80 * 3_600_000, Ordering::SeqCst);
+    told.happens(Commit {
+        facts: vec![(None, entered(2, "ann").1)],
+        ..commit("bob", 0, b"x")
+    })
+    .await;
+    told.until("another failure", |webhook, _| webhook.failures > 0).await;
+    assert_eq!(told.webhook().await.disabled_at, None);
+    stop(telling).await;
+}
+
+#[tokio::test]
+async fn a_slow_endpoint_is_left_in_the_middle_of_a_page_and_goes_on_from_there() {
+    let (_folder, url) = folder();
+    let told = Told::start(&url, Duration::from_millis(200)).await;
+    let (ids, facts): (Vec<EventId>, Vec<Fact>) = (1..=40).map(|number| entered(number, "ann")).unzip();
+    told.happens(Commit {
+        facts: facts.into_iter().map(|fact| (None, fact)).collect(),
+        ..commit("mia", 0, b"x")
+    })
+    .await;
+    let telling = told.tell(DurationMs(60_000));
+    told.until("the first ones", |_, all| !all.is_empty()).await;
+    stop(telling).await;
+    let count = told.endpoint.told.lock().expect("a lock").len();
+    assert!((8..40).contains(&count), "{count}");
+    // Half of this lease is over after one call; by the clock, which stands still, it does not end.
+    let telling = told.tell(DurationMs(300));
+    told.until_by(0, "the others", |_, all| all.len() >= 40).await;
+    stop(telling).await;
+    let mut all = told.endpoint.told.lock().expect("a lock").clone();
+    all.sort_unstable();
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    assert_eq!(all, ids, "each one once");
+}
+
+#[tokio::test]
+async fn after_a_long_silence_nothing_old_is_told_again() {
+    const STREAM: &str = "{beckon:p0000}:fx:w";
+    let redis = Redis::start();
+    let told = Told::start(&redis.url("partitions=1"), Duration::ZERO).await;
+    // A fact of long ago, which was told.
+    let old = serde_json::to_string(&entered(1, "ann").1).expect("JSON");
+    redis.cli(&["del", STREAM]);
+    redis.cli(&["xadd", STREAM, "5-0", "b", &old]);
+    let webhooks = &told.engine.store.webhooks;
+    let mut stored = webhooks.webhooks(&workspace()).await.expect("endpoints").remove(0);
+    let place = Some("5.0.0".to_owned());
+    let webhook = Webhook {
+        place: place.clone(),
+        ..told.webhook().await
+    };
+    stored.body = serde_json::to_string(&webhook).expect("JSON");
+    assert!(webhooks.change_webhook(&stored).await.expect("an answer"));
+    let telling = told.tell(DurationMs(60_000));
+    told.until("a younger place", |webhook, _| webhook.place != place).await;
+    let (id, fact) = entered(2, "ann");
+    told.happens(Commit {
+        facts: vec![(None, fact)],
+        ..commit("mia", 0, b"x")
+    })
+    .await;
+    told.until("the new one", |_, all| !all.is_empty()).await;
+    stop(telling).await;
+    assert_eq!(*told.endpoint.told.lock().expect("a lock"), [id.to_string()]);
 }
