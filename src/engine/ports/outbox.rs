@@ -2,6 +2,7 @@
 
 use crate::domain::{
     delivery::{Delivery, DeliveryState},
+    event::Fact,
     ids::{CampaignId, DeliveryId, SubjectId, UserId, WorkspaceId},
     lane::LanePart,
     time::Timestamp,
@@ -95,6 +96,34 @@ pub struct Finish {
 }
 
 impl Finish {
+    /// What it says to those who follow what happens.
+    pub fn fact(&self) -> Fact {
+        Fact::Delivery {
+            delivery: self.delivery,
+            user: self.subject.user().cloned(),
+            at: self.at,
+            state: self.state,
+            attempt: self.attempts,
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// Sets a row aside.
+    pub fn set_aside(row: &Delivery, attempts: u32, now: Timestamp, reason: String) -> Self {
+        Self {
+            delivery: row.id,
+            workspace: row.workspace.clone(),
+            subject: row.subject.clone(),
+            state: DeliveryState::DeadLetter,
+            attempts,
+            begun: attempts,
+            quiet: false,
+            due_at: now,
+            at: now,
+            reason: Some(reason),
+        }
+    }
+
     /// Gives a row back as it was, due again at `due_at`.
     pub fn deferred(row: &Leased, due_at: Timestamp, now: Timestamp) -> Self {
         Self {

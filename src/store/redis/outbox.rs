@@ -16,7 +16,6 @@ use super::{
 use crate::{
     domain::{
         delivery::{Delivery, DeliveryState},
-        event::Fact,
         ids::{SubjectId, WorkspaceId},
         time::Timestamp,
     },
@@ -131,9 +130,13 @@ impl RedisStore {
         let mut leased = Vec::with_capacity(rows.len());
         for (partition, (id, leases, state, attempts, body)) in rows {
             match read_state(&state).and_then(|state| Ok((state, read_body(&body)?))) {
-                Ok(_) if leases >= LEASES_MAX => {
+                Ok((_, delivery)) if leases >= LEASES_MAX => {
                     let reason = format!("was taken {leases} times and never finished");
-                    self.set_aside(partition, &id, attempts, now, &reason).await?;
+                    tracing::error!(reason, "a row of the outbox is a dead letter");
+                    let finish = Finish::set_aside(&delivery, attempts, now, reason);
+                    if let Err(error) = self.finish_in(partition, &[0], &[finish]).await {
+                        tracing::warn!(%error, "a dead letter is set aside when it is leased again");
+                    }
                 }
                 Ok((state, delivery)) => leased.push(Leased {
                     delivery,
@@ -143,14 +146,17 @@ impl RedisStore {
                 }),
                 Err(error) => {
                     let reason = format!("is unreadable: {error}");
-                    self.set_aside(partition, &id, attempts, now, &reason).await?;
+                    if let Err(error) = self.set_aside(partition, &id, attempts, now, &reason).await {
+                        tracing::warn!(%error, "a dead letter is set aside when it is leased again");
+                    }
                 }
             }
         }
         Ok(leased)
     }
 
-    /// Takes a row out of the way, so that it never holds up the others.
+    /// Takes an unreadable row out of the way, so that it never holds up the others. Nobody is told: whose it is, is
+    /// unreadable, too.
     async fn set_aside(
         &self,
         partition: usize,
@@ -296,14 +302,7 @@ fn add_finish(arguments: &mut Arguments, finish: &Finish) -> Result<(), StoreErr
     let fact = if finish.quiet {
         Vec::new()
     } else {
-        to_json(&Fact::Delivery {
-            delivery: finish.delivery,
-            user: finish.subject.user().cloned(),
-            at: finish.at,
-            state: finish.state,
-            attempt: finish.attempts,
-            reason: finish.reason.clone(),
-        })?
+        to_json(&finish.fact())?
     };
     // Whoever says the same again names the same end.
     let end = format!(

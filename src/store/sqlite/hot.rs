@@ -121,15 +121,8 @@ impl SqliteStore {
         let rows = finishes
             .into_iter()
             .map(|finish| {
-                let fact = Fact::Delivery {
-                    delivery: finish.delivery,
-                    user: finish.subject.user().cloned(),
-                    at: finish.at,
-                    state: finish.state,
-                    attempt: finish.attempts,
-                    reason: finish.reason.clone(),
-                };
-                Ok((fact_row(&finish.workspace, &finish.subject, None, &fact)?, finish))
+                let fact = fact_row(&finish.workspace, &finish.subject, None, &finish.fact())?;
+                Ok((fact, finish))
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         self.writer

@@ -3,7 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use uuid::Uuid;
 
-use super::unreadable;
+use super::{
+    commit::{fact_row, insert_fact},
+    unreadable,
+};
 use crate::{
     domain::{
         delivery::{Delivery, DeliveryState, Platform},
@@ -141,23 +144,27 @@ fn lease_lane(
         };
         let leases: u32 = row.get(4)?;
         match read() {
-            Ok(_) if leases >= LEASES_MAX => {
-                dead.push((
-                    row.get::<_, Vec<u8>>(3)?,
-                    format!("was taken {leases} times and never finished"),
-                ));
+            Ok(one) if leases >= LEASES_MAX => {
+                let reason = format!("was taken {leases} times and never finished");
+                let finish = Finish::set_aside(&one.delivery, one.attempts, ask.now, reason.clone());
+                let fact = fact_row(&finish.workspace, &finish.subject, None, &finish.fact());
+                dead.push((row.get::<_, Vec<u8>>(3)?, reason, fact.ok()));
             }
             Ok(row) => leased.push(row),
-            Err(error) => dead.push((row.get(3)?, format!("is unreadable: {error}"))),
+            // Whose it is, is unreadable, too.
+            Err(error) => dead.push((row.get(3)?, format!("is unreadable: {error}"), None)),
         }
     }
     for row in &leased {
         lease.execute(params![ask.until.0, row.delivery.id.0.as_bytes()])?;
     }
     let seen = leased.len() + dead.len();
-    for (id, reason) in dead {
+    for (id, reason, fact) in dead {
         tracing::error!(reason, "a row of the outbox is a dead letter");
         bury.execute(params![ask.now.0, reason, id])?;
+        if let Some(fact) = fact {
+            insert_fact(connection, &fact)?;
+        }
     }
     Ok((seen, leased))
 }
