@@ -28,7 +28,7 @@ const SLOTS_AHEAD: f64 = 50.0;
 /// How fast pushes leave at most, over all nodes; 0: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PaceLimits {
-    /// Pushes of one workspace in a minute.
+    /// Pushes of one workspace in a minute, where it has no lower limit of its own.
     pub workspace_per_minute_max: u32,
     /// Pushes of one FCM project in a minute.
     pub fcm_per_minute_max: u32,
@@ -170,7 +170,8 @@ impl Dispatcher {
             );
             limits.extend(asks.limit(name, true, |name| Some(Limit::smooth(name, speed))));
         }
-        if let Some(speed) = a_minute(pace.workspace_per_minute_max) {
+        let own = catalogue.settings.pace;
+        if let Some(speed) = a_minute(own.per_minute_max(pace.workspace_per_minute_max)) {
             let name = format!("w{workspace}\u{1f}{}", speed.max);
             limits.extend(asks.limit(name, true, |name| Some(Limit::smooth(name, speed))));
         }
