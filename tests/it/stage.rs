@@ -40,6 +40,8 @@ impl Stage {
             "127.0.0.1:0",
             "--http-listen",
             "127.0.0.1:0",
+            "--log-entries",
+            "300000",
         ];
         Self {
             gateway: Process::start(&arguments, "server "),
