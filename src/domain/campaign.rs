@@ -10,7 +10,7 @@ use super::{
     geofence::{DWELL_THRESHOLD_MAX, Geofence},
     ids::{BrandId, CampaignId, ExternalId, SetName, Tag, Topic},
     json_reader::{Node, Refusal},
-    message::Messages,
+    message::{Messages, Sample, Words},
     pace::Speed,
     push_options::PushOptions,
     time::DurationMs,
@@ -226,6 +226,14 @@ impl Trigger {
         })
     }
 
+    /// Whether it is about a customer in a geofence, or one who has just left it.
+    pub fn has_geofence(&self) -> bool {
+        match self {
+            Self::Entered(_) | Self::Exited(_) | Self::Scanned(_) | Self::Dwelled { .. } => true,
+            Self::Event { present, .. } => present.is_some(),
+        }
+    }
+
     /// Which kind it is.
     pub fn kind(&self) -> TriggerKind {
         match self {
@@ -274,7 +282,7 @@ fn read_window(node: &Node<'_>) -> Result<DurationMs, Refusal> {
 }
 
 impl Offer {
-    fn read(node: &Node<'_>, push: &Arc<PushOptions>) -> Result<Self, Refusal> {
+    fn read(node: &Node<'_>, push: &Arc<PushOptions>, words: &Words) -> Result<Self, Refusal> {
         node.only(&["when", "offer", "message", "push"])?;
         let terms = match node.field("offer")? {
             None => Value::Null,
@@ -296,8 +304,8 @@ impl Offer {
         };
         Ok(Self {
             when: node.field("when")?.map(|rule| Rule::read(&rule)).transpose()?,
+            messages: Messages::read(&node.required("message")?, words, &terms)?,
             terms,
-            messages: Messages::read(&node.required("message")?)?,
             push: node.field("push")?.map_or_else(
                 || Ok(Arc::clone(push)),
                 |own| PushOptions::read(&own, push).map(Arc::new),
@@ -325,6 +333,9 @@ impl Campaign {
             "stillThere",
             "push",
             "offers",
+            "defaults",
+            "defaultLocale",
+            "sample",
         ])?;
         let statuses = [("active", CampaignStatus::Active), ("paused", CampaignStatus::Paused)];
         let classes = [("marketing", Class::Marketing), ("service", Class::Service)];
@@ -333,16 +344,18 @@ impl Campaign {
             |push| PushOptions::read(&push, &PushOptions::default()),
         )?;
         let push = Arc::new(push);
+        let trigger = Trigger::read(&node.required("trigger")?)?;
+        let words = Words::read(&node, trigger.has_geofence())?;
+        Sample::read(&node, &words)?;
         let offers = node.required("offers")?;
         let offers_read = offers
             .items(OFFERS_MAX)?
             .iter()
-            .map(|offer| Offer::read(offer, &push))
+            .map(|offer| Offer::read(offer, &push, &words))
             .collect::<Result<Vec<Offer>, Refusal>>()?;
         if offers_read.is_empty() {
             return Err(offers.refuse("needs at least one offer"));
         }
-        let trigger = node.required("trigger")?;
         let still_there = node.field("stillThere")?.map_or(Ok(false), |flag| flag.boolean())?;
         let campaign = Self {
             id: node.required("id")?.parse(CampaignId::new)?,
@@ -360,7 +373,7 @@ impl Campaign {
             priority: node
                 .field("priority")?
                 .map_or(Ok(0), |priority| priority.integer(-1000, 1000))?,
-            trigger: Trigger::read(&trigger)?,
+            trigger,
             audience: node.field("audience")?.map(|rule| Rule::read(&rule)).transpose()?,
             caps: node.field("caps")?.map_or(Ok(Vec::new()), |caps| {
                 caps.items(CAPS_MAX)?.iter().map(Cap::read).collect()
@@ -379,8 +392,24 @@ impl Campaign {
             Trigger::Exited(_) => false,
         };
         if still_there && !can_stay {
-            return Err(trigger.refuse("`stillThere` needs a trigger that puts the customer into a geofence"));
+            return Err(node
+                .required("trigger")?
+                .refuse("`stillThere` needs a trigger that puts the customer into a geofence"));
         }
         Ok(campaign)
+    }
+
+    /// Tries every message with the document's `sample`, to be called when a campaign is saved. Refuses what comes out
+    /// empty; answers which texts are longer than phones show.
+    pub fn try_out(&self, document: &Value) -> Result<Vec<String>, Refusal> {
+        let node = Node::root(document);
+        let words = Words::read(&node, self.trigger.has_geofence())?;
+        let sample = Sample::read(&node, &words)?;
+        let mut warnings = Vec::new();
+        for (index, offer) in self.offers.iter().enumerate() {
+            let pointer = format!("/offers/{index}/message");
+            warnings.extend(offer.messages.try_out(&pointer, &sample, &offer.terms)?);
+        }
+        Ok(warnings)
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::{
     campaign::{Campaign, CampaignStatus},
     delivery::{Delivery, DeliveryState, Push, Suppression},
     geofence::Geofence,
+    message::Reader,
     presence::PresenceRules,
     record::Record,
     time::Timestamp,
@@ -80,15 +81,21 @@ pub(super) fn prepare(
     let context = json!({
         "user": user,
         "offer": offer.terms,
-        "geofence": geofence.map(|geofence| json!({
-            "tag": geofence.id.tag, "externalId": geofence.id.external_id,
-            "description": geofence.description, "metadata": geofence.metadata,
+        "geofence": delivery.geofence.as_ref().map(|id| json!({
+            "tag": id.tag, "externalId": id.external_id,
+            // Messages count on it. A geofence without one, or gone since, goes by its id.
+            "description": geofence.and_then(|geofence| geofence.description.as_deref()).unwrap_or(id.external_id.as_str()),
+            "metadata": geofence.map(|geofence| &geofence.metadata),
         })),
         "event": delivery.data,
     });
+    let reader = Reader {
+        locale: device.locale.as_deref(),
+        time_zone: device.time_zone.as_deref(),
+    };
     let message = offer
         .messages
-        .render(device.locale.as_deref(), &context)
+        .render(&reader, &context)
         .map_err(|_| Suppression::Template)?;
     let mut data = vec![
         ("deliveryId".to_owned(), delivery.id.to_string()),

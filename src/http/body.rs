@@ -11,6 +11,9 @@ use super::problem::{Code, Problem};
 /// Most unknown fields named in one `Beckon-Warning`.
 const UNKNOWN_NAMED_MAX: usize = 10;
 
+/// Most headers of warnings in one answer.
+const WARNINGS_MAX: usize = 10;
+
 /// A body has arrived whole within this, or is given up.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -115,6 +118,15 @@ impl UnknownFields {
             "Beckon-Warning",
             format!("unknown fields ignored: {}", names.join(", ")),
         ));
+    }
+}
+
+/// Adds a `Beckon-Warning` header for what was taken but should be looked at.
+pub(super) fn warn(response: &mut HttpResponseBuilder, warnings: &[String]) {
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    for warning in warnings.iter().take(WARNINGS_MAX) {
+        let warning: String = warning.chars().map(printable).collect();
+        response.append_header(("Beckon-Warning", warning));
     }
 }
 

@@ -48,9 +48,10 @@ fn with_version(mut document: Value, version: u32) -> Value {
     document
 }
 
-/// Checks a document, stores it and makes it current.
-async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) -> Result<u32, Problem> {
+/// Checks a document, stores it and makes it current. Answers its version, and what should be looked at.
+async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) -> Result<(u32, Vec<String>), Problem> {
     let campaign = Campaign::read(document, 0).map_err(|refusal| refused(&refusal))?;
+    let warnings = campaign.try_out(document).map_err(|refusal| refused(&refusal))?;
     if campaign.id != *id {
         let refusal = Refusal {
             pointer: "/id".to_owned(),
@@ -67,7 +68,7 @@ async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) ->
             .put_campaign(&workspace, &id, &document, engine.clock.now())
             .await?;
         engine.catalogues.reload_campaigns(&workspace).await?;
-        Ok(version)
+        Ok((version, warnings))
     })
     .await?
 }
@@ -87,8 +88,10 @@ async fn put(
         fields.remove("version");
         fields.entry("id").or_insert_with(|| json!(id));
     }
-    let version = store(&app, &caller, &id, &document).await?;
-    Ok(HttpResponse::Ok().json(with_version(document, version)))
+    let (version, warnings) = store(&app, &caller, &id, &document).await?;
+    let mut response = HttpResponse::Ok();
+    body::warn(&mut response, &warnings);
+    Ok(response.json(with_version(document, version)))
 }
 
 async fn documents(app: &App, caller: &Caller) -> Result<Vec<(Campaign, Value)>, Problem> {
@@ -132,7 +135,7 @@ async fn set_status(app: &App, caller: &Caller, id: &str, status: &str) -> Resul
     let id = path_id("the campaign's id", id, CampaignId::new)?;
     let (_, mut document) = find(app, caller, &id).await?;
     document["status"] = json!(status);
-    let version = store(app, caller, &id, &document).await?;
+    let (version, _) = store(app, caller, &id, &document).await?;
     Ok(HttpResponse::Ok().json(with_version(document, version)))
 }
 
