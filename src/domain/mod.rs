@@ -16,6 +16,7 @@ pub mod json_reader;
 pub mod lane;
 pub mod message;
 pub mod metadata;
+pub mod offer_code;
 pub mod operating_hours;
 pub mod pace;
 pub mod presence;

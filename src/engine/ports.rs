@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 mod control;
+mod offers;
 mod outbox;
 mod shared_tokens;
 mod webhooks;
@@ -16,6 +17,10 @@ pub use control::{
 };
 pub use shared_tokens::{SharedToken, SharedTokens};
 
+pub use offers::{
+    CODES_MAX, Claim, Claimed, CodeSource, GRANT_KEPT, Grant, GrantState, OfferStore, PoolState, Redeemed, Redemption,
+    Settlement,
+};
 pub use outbox::{
     Attempt, DeadLetter, DeliveryFilter, DeliveryRow, Finish, LEASES_MAX, LeaseAsk, Leased, REACTIONS_MAX,
     ReactionNoted,
@@ -59,6 +64,8 @@ pub struct Store {
     pub tokens: Arc<dyn SharedTokens>,
     /// Endpoints that are told what happens.
     pub webhooks: Arc<dyn WebhookStore>,
+    /// Offers of a limited number.
+    pub offers: Arc<dyn OfferStore>,
 }
 
 /// Why the store did not do it.

@@ -20,6 +20,7 @@ mod commit;
 mod control;
 mod geofences;
 mod hot;
+mod offers;
 mod outbox;
 mod pace;
 mod present;

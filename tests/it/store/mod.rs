@@ -22,6 +22,7 @@ mod facts;
 mod followers;
 mod hot;
 mod lanes;
+mod offers;
 mod present;
 mod reactions;
 mod redis;
@@ -148,6 +149,12 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
+    offers:
+        each_delivery_gets_one_code_of_a_pool,
+        a_budget_is_never_overdrawn,
+        racing_tills_redeem_a_code_once,
+        a_code_ends_and_an_unknown_one_is_said_to_be,
+        what_nobody_settled_is_found;
     hot:
         only_one_of_racing_commits_wins_each_version,
         a_commit_that_lost_leaves_nothing_behind,
