@@ -24,6 +24,10 @@ const CAPS_MAX: usize = 10;
 pub const CAP_MAX: usize = 100;
 /// Longest window of a cap or cooldown; older sends are forgotten.
 pub const WINDOW_MAX: DurationMs = DurationMs::from_secs(31 * 24 * 3600);
+/// Greatest budget.
+const BUDGET_MAX: i64 = 1_000_000_000_000;
+/// Longest name of a pool of codes, in bytes.
+pub const POOL_BYTES_MAX: usize = 100;
 /// How long an offer is worth something unless the campaign says otherwise.
 const VALID_FOR_DEFAULT: DurationMs = DurationMs::from_secs(30 * 60);
 
@@ -56,6 +60,8 @@ pub struct Campaign {
     pub valid_for: DurationMs,
     /// Send only while the customer is still there.
     pub still_there: bool,
+    /// At most so many pushes in all; `None`: any number.
+    pub budget_max: Option<u64>,
     /// What, in the order of preference: the first that fits the person is made.
     pub offers: Vec<Offer>,
 }
@@ -148,10 +154,40 @@ pub struct Offer {
     pub when: Option<Rule>,
     /// What templates see as `offer`: `kind`, `value`, `name`, `code`.
     pub terms: Value,
+    /// Where each delivery's own code comes from.
+    pub codes: Codes,
     /// The words.
     pub messages: Messages,
     /// How the push looks, sounds and behaves: the offer's own wishes over the campaign's.
     pub push: Arc<PushOptions>,
+}
+
+/// Where the codes of an offer come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Codes {
+    /// It has none of its own; all may share one in its terms.
+    #[default]
+    None,
+    /// Made for each delivery.
+    Generated,
+    /// Taken from an uploaded pool.
+    Pool(String),
+}
+
+impl Codes {
+    /// Reads `"generated"` or `{"pool": "summer"}`.
+    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
+        if node.value().is_string() {
+            return node.one_of(&[("generated", ())]).map(|()| Self::Generated);
+        }
+        node.only(&["pool"])?;
+        let pool = node.required("pool")?;
+        let name = pool.text()?;
+        if name.trim().is_empty() || name.len() > POOL_BYTES_MAX || name.chars().any(char::is_control) {
+            return Err(pool.refuse(format!("must be the name of a pool, of at most {POOL_BYTES_MAX} bytes")));
+        }
+        Ok(Self::Pool(name.to_owned()))
+    }
 }
 
 impl GeofenceSelector {
@@ -256,6 +292,12 @@ impl Cap {
     }
 }
 
+/// How many pushes there may be in all.
+fn read_budget(node: &Node<'_>) -> Result<u64, Refusal> {
+    node.only(&["max"])?;
+    Ok(node.required("max")?.integer(1, BUDGET_MAX)? as u64)
+}
+
 /// How long a stay must be.
 fn read_stay(node: &Node<'_>) -> Result<DurationMs, Refusal> {
     let stay = node.parse(DurationMs::parse)?;
@@ -279,7 +321,7 @@ impl Offer {
         let terms = match node.field("offer")? {
             None => Value::Null,
             Some(terms) => {
-                terms.only(&["kind", "value", "name", "code", "currency"])?;
+                terms.only(&["kind", "value", "name", "code", "currency", "codes"])?;
                 terms
                     .required("kind")?
                     .one_of(&[("percent", ()), ("amount", ()), ("voucher", ()), ("content", ())])?;
@@ -294,7 +336,10 @@ impl Offer {
                 terms.value().clone()
             }
         };
+        let codes = node.field("offer")?.map(|terms| terms.field("codes")).transpose()?.flatten();
+        let codes = codes.map_or(Ok(Codes::None), |codes| Codes::read(&codes))?;
         Ok(Self {
+            codes,
             when: node.field("when")?.map(|rule| Rule::read(&rule)).transpose()?,
             terms,
             messages: Messages::read(&node.required("message")?)?,
@@ -324,6 +369,7 @@ impl Campaign {
             "validFor",
             "stillThere",
             "push",
+            "budget",
             "offers",
         ])?;
         let statuses = [("active", CampaignStatus::Active), ("paused", CampaignStatus::Paused)];
@@ -371,6 +417,7 @@ impl Campaign {
                 .field("validFor")?
                 .map_or(Ok(VALID_FOR_DEFAULT), |length| read_window(&length))?,
             still_there,
+            budget_max: node.field("budget")?.map(|budget| read_budget(&budget)).transpose()?,
             offers: offers_read,
         };
         let can_stay = match &campaign.trigger {

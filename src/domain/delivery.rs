@@ -248,6 +248,10 @@ pub enum Suppression {
     CustomerGone,
     /// The message's template failed.
     Template,
+    /// The campaign has given all that it may.
+    Budget,
+    /// No code is left for it.
+    NoCode,
 }
 
 /// Where a delivery stands. Ended ones never change again, but for dead letters.

@@ -223,6 +223,19 @@ pub enum Fact {
         /// Which button, for [`ReactionKind::Action`].
         action: Option<String>,
     },
+    /// A customer made use of an offer.
+    Redeemed {
+        /// The push that brought it.
+        delivery: DeliveryId,
+        /// Whose, unless the customer is anonymous.
+        user: Option<UserId>,
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// When.
+        at: Timestamp,
+        /// `amount`, `currency` and `geofence`, as the till told.
+        details: Value,
+    },
     /// Something that a device reported was not believed.
     Doubted {
         /// Which device.

@@ -25,6 +25,7 @@ pub mod geofences;
 pub mod ingest;
 mod look_again;
 mod moves;
+pub mod offers;
 pub mod outside_events;
 pub mod ports;
 pub mod reactions;

@@ -40,6 +40,7 @@ impl Engine {
             Fact::Decision { .. }
             | Fact::Delivery { .. }
             | Fact::Reaction { .. }
+            | Fact::Redeemed { .. }
             | Fact::Doubted { .. }
             | Fact::TokenDropped { .. } => None,
         });

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Every type that endpoints can be told of.
-pub const TYPES: [&str; 16] = [
+pub const TYPES: [&str; 17] = [
     "user.entered_geofence",
     "user.exited_geofence",
     "user.scanned_code",
@@ -32,6 +32,7 @@ pub const TYPES: [&str; 16] = [
     "delivery.opened",
     "delivery.dismissed",
     "delivery.action",
+    "offer.redeemed",
     "device.token_dropped",
 ];
 
@@ -134,6 +135,20 @@ fn tell(place: FactCursor, fact: Fact) -> Option<Told> {
             at,
             subject: user.as_ref().map(ToString::to_string),
             data: json!({"deliveryId": delivery, "userId": user, "deviceId": device, "campaign": campaign, "action": action}),
+        },
+        Fact::Redeemed {
+            delivery,
+            user,
+            campaign,
+            at,
+            details,
+        } => Told {
+            place,
+            kind: "offer.redeemed",
+            id: format!("{delivery}.redeemed"),
+            at,
+            subject: user.as_ref().map(ToString::to_string),
+            data: json!({"deliveryId": delivery, "userId": user, "campaign": campaign, "redemption": details}),
         },
         Fact::TokenDropped { device, at, reason } => Told {
             kind: "device.token_dropped",

@@ -15,7 +15,7 @@ use crate::{
     domain::{
         ids::{CampaignId, DeliveryId, SubjectId, WorkspaceId},
         offer_code::OfferCode,
-        time::{DurationMs, Timestamp},
+        time::Timestamp,
     },
     engine::ports::{
         Claim, Claimed, CodeSource, GRANT_KEPT, Grant, GrantState, OfferStore, PoolState, Redeemed, Redemption,
