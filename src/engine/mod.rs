@@ -82,6 +82,9 @@ pub enum EngineError {
     /// Others kept changing the same customer.
     #[error("the customer's record is being changed by too many at once; send it again")]
     Contended,
+    /// A customer's profile would grow beyond a limit.
+    #[error(transparent)]
+    Profile(#[from] crate::domain::customer::ProfileTooLarge),
     /// A stored record is unreadable.
     #[error(transparent)]
     Record(#[from] crate::domain::record::RecordError),

@@ -48,12 +48,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct UserBody {
     name: Option<String>,
     traits: Option<Map<String, Value>>,
     topics: Option<Vec<String>>,
     #[serde(default)]
     consent: Consent,
+    locale: Option<String>,
+    time_zone: Option<String>,
 }
 
 impl UserBody {
@@ -83,6 +86,8 @@ impl UserBody {
             traits: self.traits,
             topics: topics.transpose()?,
             consent: self.consent,
+            locale: body::short_text("/locale", self.locale)?,
+            time_zone: body::time_zone("/timeZone", self.time_zone)?,
         })
     }
 }
@@ -119,8 +124,7 @@ async fn write(
     let user = path_id("the user id", user, UserId::new)?;
     let (body, unknown) = body::read_json::<UserBody>(request, payload, app.limits.body_bytes_max).await?;
     let update = body.validate()?;
-    let outcome = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
-    let profile = outcome.map_err(|error| Problem::field(Code::FieldInvalid, "/traits", error.to_string()))?;
+    let profile = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
     let mut response = HttpResponse::Ok();
     unknown.warn(&mut response);
     Ok(response.json(profile_body(&user, &profile)))
@@ -129,7 +133,7 @@ async fn write(
 fn profile_body(user: &UserId, profile: &Profile) -> Value {
     json!({
         "userId": user, "name": profile.name, "traits": profile.traits, "topics": profile.topics,
-        "consent": profile.consent,
+        "consent": profile.consent, "locale": profile.locale, "timeZone": profile.time_zone,
     })
 }
 
@@ -157,6 +161,7 @@ fn record_body(user: &UserId, record: &Record) -> Value {
         })
         .collect();
     body["devices"] = Value::from(devices);
+    body["figures"] = record.figures.to_json(record.last_seen());
     body
 }
 
