@@ -9,7 +9,7 @@ use super::{
     records::{Change, Write},
 };
 use crate::domain::{
-    customer::{Consent, Device, Profile, TOPICS_MAX},
+    customer::{Consent, Device, Profile},
     decide::{self, Context},
     delivery::{Environment, Platform, PushTarget},
     event::Fact,
@@ -64,11 +64,6 @@ pub enum UpdateMode {
     /// What is not named stays.
     Merge,
 }
-
-/// A list is longer than allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a customer follows at most {TOPICS_MAX} topics")]
-pub struct TooManyTopics;
 
 impl Engine {
     /// Registers a device or renews what is known of it. When an anonymous customer turns out to be a known one, the
@@ -226,30 +221,6 @@ impl Engine {
                     releases,
                     ..Change::new(exists, write)
                 }
-            })
-            .await
-    }
-
-    /// Lets a customer follow a topic, or no longer.
-    pub async fn set_topic(
-        &self,
-        workspace: &WorkspaceId,
-        user: &UserId,
-        topic: &Topic,
-        follows: bool,
-    ) -> Result<Result<(), TooManyTopics>, EngineError> {
-        self.records
-            .change(workspace, &SubjectId::User(user.clone()), |record, _| {
-                let topics = &mut record.profile.topics;
-                if follows && topics.len() >= TOPICS_MAX && !topics.contains(topic) {
-                    return Change::new(Err(TooManyTopics), Write::Nothing);
-                }
-                let changed = if follows {
-                    topics.insert(topic.clone())
-                } else {
-                    topics.remove(topic)
-                };
-                Change::new(Ok(()), if changed { Write::Record } else { Write::Nothing })
             })
             .await
     }

@@ -34,6 +34,7 @@ pub mod retry;
 pub mod settings;
 pub mod streams;
 pub mod timers;
+pub mod topics;
 pub mod trackers;
 pub mod webhooks;
 pub mod who_is_here;

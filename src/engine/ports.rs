@@ -221,6 +221,15 @@ pub trait HotStore: Send + Sync {
         after: Option<&FactCursor>,
         limit: usize,
     ) -> Result<Vec<(FactCursor, Fact)>, StoreError>;
+    /// Up to `limit` facts of one customer before a place, newest first; `None`: the newest. A store may keep only the
+    /// latest ones, at least 4,096.
+    async fn facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<Vec<(FactCursor, Fact)>, StoreError>;
     /// The place after the last fact that there is now.
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError>;
     /// Whether a reader may go on from that place: this store has given it, and keeps everything after it.

@@ -33,6 +33,7 @@ mod pages;
 pub mod problem;
 mod settings;
 mod stream;
+mod topics;
 pub mod uploads;
 mod users;
 mod webhooks;
@@ -106,6 +107,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     check_ins::routes(config);
     devices::routes(config);
     users::routes(config);
+    topics::routes(config);
     events::routes(config);
     geofence_sets::routes(config);
     geofence_versions::routes(config);

@@ -222,6 +222,11 @@ impl Problem {
         self
     }
 
+    /// What is wrong, place by place.
+    pub fn into_errors(self) -> Vec<Wrong> {
+        self.errors
+    }
+
     /// Its kind.
     pub fn code(&self) -> Code {
         self.code

@@ -266,3 +266,130 @@ fn purchases_that_are_none_are_refused_with_their_place() {
     let detail = refused.body["errors"][0]["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("did you mean `visits`?"), "{detail}");
 }
+
+#[test]
+fn many_follow_a_topic_at_once_and_wrong_lines_are_named() {
+    let world = World::start();
+    let api = &world.api;
+    let path = "/v1/topics/flight:CA1501/2026-11-22/members";
+    let lines = "{\"userId\": \"mira\"}\n\"luca\"\n\n{\"user\": 1}\nnot json\n\"mira\"\n\"\"\n";
+    let answer = api.call("POST", path, "application/x-ndjson", lines.as_bytes());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = |body: &Value| json!([body["read"], body["added"], body["unchanged"], body["rejected"]]);
+    assert_eq!(told(&answer.body), json!([6, 2, 1, 3]));
+    let errors = answer.body["errors"].as_array().expect("a list");
+    let lines: Vec<Value> = errors
+        .iter()
+        .map(|error| json!([error["line"], error["code"]]))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            json!([4, "field_invalid"]),
+            json!([5, "json_broken"]),
+            json!([7, "field_invalid"])
+        ]
+    );
+
+    let answer = api.call(
+        "POST",
+        path,
+        "text/csv; charset=utf-8",
+        b"name,userId\nLuca,luca\nAda,ada\nNobody\n",
+    );
+    assert_eq!(told(&answer.body), json!([3, 1, 1, 1]), "{answer:?}");
+    assert_eq!(answer.body["errors"][0]["line"], 4);
+    let event = json!({"type": "flight.delayed", "topic": "flight:CA1501/2026-11-22"});
+    assert_eq!(api.ok("POST", "/v1/events", &event)["matched"], 3);
+
+    let answer = api.call("POST", path, "text/csv", b"id\nmira\n");
+    assert_eq!(
+        (answer.status, &answer.body["errors"][0]["line"]),
+        (400, &json!(1)),
+        "{answer:?}"
+    );
+    assert_eq!(api.call("POST", path, "application/json", b"[]").status, 415);
+    let many: String = (0..10_001).map(|number| format!("\"u{number}\"\n")).collect();
+    let answer = api.call("POST", path, "application/x-ndjson", many.as_bytes());
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (400, &json!("too_many_items")),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn everything_known_is_exported_and_nothing_is_left_after_the_erasure() {
+    let world = World::start();
+    let api = &world.api;
+    api.put_circles("chain", &[("cafe", "north", SHOP.0, SHOP.1, 100.0)]);
+    api.put_campaign("hello", "entered", "cafe", &json!({}));
+    api.ok(
+        "PUT",
+        "/v1/users/miranda",
+        &json!({"name": "Miranda", "timeZone": "Europe/Lisbon", "topics": ["news"]}),
+    );
+    api.put_phone("phone-m", "miranda");
+    comes_by(&world, "phone-m");
+    buys(
+        &world,
+        "miranda",
+        "b-1",
+        &json!({"product": "Aqua serum", "category": "skincare"}),
+    );
+    wait_for_purchases(&world, "miranda", 1);
+    assert_eq!(
+        api.json("PUT", "/v1/users/x", &json!({"timeZone": "Mars/North"}))
+            .status,
+        400
+    );
+
+    let timeline = api.get("/v1/users/miranda/timeline?limit=2");
+    let items = timeline["items"].as_array().expect("a list");
+    assert_eq!(
+        (items.len(), &items[0]["type"]),
+        (2, &json!("user.exited_geofence")),
+        "{timeline}"
+    );
+    let cursor = timeline["nextCursor"].as_str().expect("more");
+    let rest = api.get(&format!("/v1/users/miranda/timeline?cursor={cursor}"));
+    let rest = rest["items"].as_array().expect("a list");
+    assert_eq!(rest.last().expect("the first")["type"], "user.entered_geofence");
+
+    let export = api.get("/v1/users/miranda/export");
+    assert_eq!(export["isComplete"], true);
+    assert_eq!(export["user"]["timeZone"], "Europe/Lisbon");
+    assert_eq!(export["user"]["figures"]["usual"]["skincare"], "Aqua serum");
+    assert_eq!(export["user"]["devices"][0]["deviceId"], "phone-m");
+    assert_eq!(export["sends"][0]["campaign"], "hello");
+    assert_eq!(export["deliveries"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        export["timeline"].as_array().map(Vec::len),
+        Some(items.len() + rest.len())
+    );
+
+    assert_eq!(api.call("DELETE", "/v1/users/miranda", "", &[]).status, 204);
+    for path in ["", "/timeline", "/export"] {
+        assert_eq!(
+            api.call("GET", &format!("/v1/users/miranda{path}"), "", &[]).status,
+            404
+        );
+    }
+    // Also not in what is kept of outside events, which are known by their names only.
+    let tables = [
+        "record",
+        "device",
+        "present",
+        "follower",
+        "fact",
+        "delivery",
+        "outside_event",
+    ];
+    let rows = world.rows(&tables);
+    assert!(!rows.is_empty());
+    let left: Vec<&String> = rows
+        .iter()
+        .filter(|row| row.contains("iranda") || row.contains("phone-m"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -31,11 +31,29 @@ fn facts_after(
 ) -> rusqlite::Result<Vec<(FactCursor, Fact)>> {
     let mut select =
         connection.prepare_cached("SELECT seq, body FROM fact WHERE workspace = ? AND seq > ? ORDER BY seq LIMIT ?")?;
-    let rows = select.query_map(params![workspace.as_str(), after, limit as i64], |row| {
-        let fact = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
-        Ok((FactCursor::new(row.get::<_, i64>(0)?.to_string()), fact))
-    })?;
+    let rows = select.query_map(params![workspace.as_str(), after, limit as i64], read_fact)?;
     rows.collect()
+}
+
+/// A customer's facts, newest first.
+fn facts_of(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    subject: &str,
+    before: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(FactCursor, Fact)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT seq, body FROM fact INDEXED BY fact_subject
+         WHERE workspace = ? AND subject = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+    )?;
+    let rows = select.query_map(params![workspace.as_str(), subject, before, limit as i64], read_fact)?;
+    rows.collect()
+}
+
+fn read_fact(row: &rusqlite::Row<'_>) -> rusqlite::Result<(FactCursor, Fact)> {
+    let fact = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
+    Ok((FactCursor::new(row.get::<_, i64>(0)?.to_string()), fact))
 }
 
 /// The fact's number behind a place.
@@ -240,6 +258,19 @@ impl HotStore for SqliteStore {
             .await
     }
 
+    async fn facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
+        let before = before.map_or(Ok(i64::MAX), seq_of)?;
+        let (workspace, subject) = (workspace.clone(), subject.to_key());
+        self.read(move |connection| facts_of(connection, &workspace, &subject, before, limit))
+            .await
+    }
+
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
         let workspace = workspace.clone();
         self.read(move |connection| {
@@ -425,7 +456,11 @@ impl HotStore for SqliteStore {
         self.writer
             .write(move |connection| {
                 connection
-                    .prepare_cached("UPDATE outside_event SET done = ?, after = ? WHERE workspace = ? AND id = ?")?
+                    // Of one that has reached everybody only the name is needed.
+                    .prepare_cached(
+                        "UPDATE outside_event SET done = ?1, after = ?2, body = CASE WHEN ?1 THEN '' ELSE body END
+                         WHERE workspace = ?3 AND id = ?4",
+                    )?
                     .execute(params![after.is_none(), after, workspace.as_str(), event.as_str()])
                     .map(drop)
             })
