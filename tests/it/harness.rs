@@ -157,10 +157,8 @@ impl World {
                 let mut text = format!("{table}:");
                 for column in 0..columns {
                     let value = row.get_ref(column).expect("a value");
-                    match value.as_bytes_or_null() {
-                        Ok(Some(bytes)) => text += &String::from_utf8_lossy(bytes),
-                        Ok(None) | Err(_) => text += &format!("{value:?}"),
-                    }
+                    let bytes = value.as_bytes_or_null().ok().flatten().unwrap_or_default();
+                    text += &String::from_utf8_lossy(bytes);
                     text.push('|');
                 }
                 all.push(text);

@@ -309,7 +309,7 @@ fn many_follow_a_topic_at_once_and_wrong_lines_are_named() {
         "{answer:?}"
     );
     assert_eq!(api.call("POST", path, "application/json", b"[]").status, 415);
-    let many: String = (0..10_001).map(|number| format!("\"u{number}\"\n")).collect();
+    let many = "\"u\"\n".repeat(10_001);
     let answer = api.call("POST", path, "application/x-ndjson", many.as_bytes());
     assert_eq!(
         (answer.status, &answer.body["code"]),
