@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    audience::Rule,
     delivery::TriggerKind,
     geofence::{DWELL_THRESHOLD_MAX, Geofence},
     ids::{BrandId, CampaignId, ExternalId, SetName, Tag, Topic},
@@ -13,6 +12,7 @@ use super::{
     message::Messages,
     pace::Speed,
     push_options::PushOptions,
+    rule::Rule,
     time::DurationMs,
 };
 

@@ -107,6 +107,10 @@ text_ids! {
     SetName: ID_BYTES_MAX,
     /// Something that customers follow, such as `flight:CA1501/2026-11-22`.
     Topic: ID_BYTES_MAX,
+    /// A kind of products, as the owner's systems name it.
+    Category: ID_BYTES_MAX,
+    /// What is sold, as the owner's systems name it and templates show it.
+    Product: ID_BYTES_MAX,
     /// What names one input (a check-in, an outside event) for idempotency.
     CauseId: ID_BYTES_MAX,
     /// A bundle id (iOS) or package name (Android).

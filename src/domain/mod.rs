@@ -1,6 +1,5 @@
 //! The rules of the house's business, pure: no async, no I/O, no clock, no environment.
 
-pub mod audience;
 pub mod beacon;
 pub mod campaign;
 pub mod catalogue;
@@ -9,6 +8,7 @@ pub mod customer;
 pub mod decide;
 pub mod delivery;
 pub mod event;
+pub mod figures;
 pub mod geofence;
 pub mod geofence_pack;
 pub mod ids;
@@ -22,6 +22,7 @@ pub mod pace;
 pub mod presence;
 pub mod push_options;
 pub mod record;
+pub mod rule;
 pub mod settings;
 pub mod time;
 

@@ -1,18 +1,21 @@
 //! All that Beckon remembers of one customer, as one versioned value that is swapped as a whole.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     campaign::{CAP_MAX, Campaign, Cap, CapScope, Class, WINDOW_MAX},
-    customer::{Consent, DEVICES_MAX, Device, Profile},
+    customer::{Consent, DEVICES_MAX, Device, Profile, Purpose, remember},
     delivery::PushTarget,
-    ids::{BrandId, CampaignId, DeviceId, GeofenceId},
+    figures::Figures,
+    ids::{BrandId, CampaignId, CauseId, DeviceId, GeofenceId},
     presence::{PresenceRules, Visit},
     time::{DurationMs, Timestamp},
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 6;
+pub const RECORD_SCHEMA: u8 = 7;
 
 /// A customer's record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ pub struct Record {
     pub recent: Vec<u64>,
     /// When it wants to be looked at without an input; `None`: never.
     pub wake_at: Option<Timestamp>,
+    /// What was folded of visits, purchases and reactions; shared until it changes, since most steps leave it alone.
+    pub figures: Arc<Figures>,
 }
 
 /// When one campaign was decided for this customer.
@@ -87,6 +92,9 @@ impl Record {
         if let Some(forgotten) = &forgotten {
             self.remove_device(forgotten);
         }
+        if self.figures.first_seen.is_none() {
+            self.figures_mut().first_seen = Some(device.seen_at);
+        }
         self.devices.push(device);
         forgotten
     }
@@ -103,7 +111,41 @@ impl Record {
     /// Takes a device out.
     pub fn remove_device(&mut self, id: &DeviceId) -> Option<Device> {
         let index = self.devices.iter().position(|device| device.id == *id)?;
-        Some(self.devices.remove(index))
+        let device = self.devices.remove(index);
+        let figures = self.figures_mut();
+        figures.last_seen = figures.last_seen.max(Some(device.seen_at));
+        Some(device)
+    }
+
+    /// When anything was heard of the customer's devices last.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        let seen = self.devices.iter().map(|device| device.seen_at);
+        seen.chain(self.figures.last_seen).max()
+    }
+
+    /// Notes an input among the latest ones; false when it is there already.
+    pub fn remember(&mut self, cause: &CauseId) -> bool {
+        remember(&mut self.recent, cause)
+    }
+
+    /// Whether what the customer does may be folded: not while personalisation is refused. What was folded before stays,
+    /// and is not looked at.
+    pub fn is_folded(&self) -> bool {
+        self.profile.consent.allows(Purpose::Personalisation, None)
+    }
+
+    /// What was folded, to change.
+    pub fn figures_mut(&mut self) -> &mut Figures {
+        Arc::make_mut(&mut self.figures)
+    }
+
+    /// Takes over what was folded of an anonymous customer. What has been taken over already is not counted again.
+    pub fn adopt_figures(&mut self, figures: &Figures) {
+        let mut own = Figures::clone(&self.figures);
+        own.adopt(figures);
+        if own != *self.figures {
+            self.figures = Arc::new(own);
+        }
     }
 
     /// Takes over what an anonymous customer was sent, when its device turns out to be this customer's. What has been
@@ -182,7 +224,7 @@ impl Record {
     }
 
     /// Takes over what the customer allows now.
-    pub fn update_consent(&mut self, newer: Consent) {
+    pub fn update_consent(&mut self, newer: &Consent) {
         self.profile.consent.update(newer);
     }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::ports::{Finish, Leased};
 use crate::domain::{
     campaign::{Campaign, CampaignStatus},
+    customer::Purpose,
     delivery::{Delivery, DeliveryState, Push, Suppression},
     geofence::Geofence,
     presence::PresenceRules,
@@ -50,7 +51,9 @@ pub(super) fn prepare(
     let record = record.ok_or(Suppression::CustomerGone)?;
     let device = record.device(&delivery.device).ok_or(Suppression::CustomerGone)?;
     let target = device.target.clone().ok_or(Suppression::NoToken)?;
-    if record.profile.consent.push == Some(false) {
+    let profile = &record.profile;
+    let brand = delivery.brand.as_ref();
+    if !profile.consent.allows(Purpose::Push, brand) {
         return Err(Suppression::Consent);
     }
     let campaign = campaign
@@ -68,16 +71,19 @@ pub(super) fn prepare(
         return Err(Suppression::LeftGeofence);
     }
     let offer = campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?;
-    let profile = &record.profile;
     // What is not known is left out, not null, so that a template's `default` takes its place.
-    let mut user = json!({"traits": profile.traits});
+    let mut user = json!({});
+    let is_personal = profile.consent.allows(Purpose::Personalisation, brand);
+    if is_personal {
+        user["traits"] = json!(profile.traits);
+    }
     if let Some(name) = &profile.name {
         user["name"] = json!(name);
     }
     if let Some(id) = delivery.subject.user() {
         user["id"] = json!(id);
     }
-    let context = json!({
+    let mut context = json!({
         "user": user,
         "offer": offer.terms,
         "geofence": geofence.map(|geofence| json!({
@@ -86,9 +92,14 @@ pub(super) fn prepare(
         })),
         "event": delivery.data,
     });
+    if is_personal {
+        let figures = record.figures.for_templates();
+        context["usual"] = json!(figures.usual);
+        context["visits"] = json!(figures.visits);
+    }
     let message = offer
         .messages
-        .render(device.locale.as_deref(), &context)
+        .render(profile.locale(Some(device)), &context)
         .map_err(|_| Suppression::Template)?;
     let mut data = vec![
         ("deliveryId".to_owned(), delivery.id.to_string()),

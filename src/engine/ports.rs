@@ -183,14 +183,14 @@ impl FactCursor {
     }
 }
 
-/// Facts after a place.
+/// Facts after or before a place.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FactPage {
     /// Those that can be read, each with its place.
     pub facts: Vec<(FactCursor, Fact)>,
     /// Places of those that can't be, and why: they must not hold up the others.
     pub unreadable: Vec<(FactCursor, String)>,
-    /// Everything up to there is in this page; `None`: there is nothing.
+    /// Everything up to there, or back to there, is in this page; `None`: there is nothing.
     pub upto: Option<FactCursor>,
     /// As many were found as were asked for, so that there may be more.
     pub is_full: bool,
@@ -255,6 +255,15 @@ pub trait HotStore: Send + Sync {
         &self,
         workspace: &WorkspaceId,
         after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<FactPage, StoreError>;
+    /// Up to `limit` facts of one customer before a place, newest first; `None`: the newest. A store may keep only the
+    /// latest ones, at least 4,096.
+    async fn facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
         limit: usize,
     ) -> Result<FactPage, StoreError>;
     /// The place after the last fact that there is now.

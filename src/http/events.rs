@@ -14,7 +14,9 @@ use super::{
 use crate::{
     domain::{
         event::{EventTarget, OutsideEvent},
+        figures::{PURCHASE, Purchase},
         ids::{CauseId, Topic, UserId},
+        json_reader::Node,
         time::{DurationMs, Timestamp},
     },
     engine::ports::Role,
@@ -67,6 +69,9 @@ impl EventBody {
                 &format!("is {size} bytes, the limit is {DATA_BYTES_MAX}"),
             ));
         }
+        if self.event_type == PURCHASE {
+            check_purchase(&target, &self.data)?;
+        }
         let id = match self.id.as_deref().or(key) {
             None => made_up_id()?,
             Some(id) => CauseId::new(id).map_err(|error| invalid("/id", &error))?,
@@ -79,6 +84,18 @@ impl EventBody {
             data: self.data,
         })
     }
+}
+
+/// A purchase is folded into figures, so it must have the form of one.
+fn check_purchase(target: &EventTarget, data: &Map<String, Value>) -> Result<(), Problem> {
+    if let EventTarget::Topic(_) = target {
+        let detail = "a purchase is one customer's; give `userId`";
+        return Err(Problem::field(Code::FieldInvalid, "/topic", detail));
+    }
+    let data = Value::Object(data.clone());
+    let read = Purchase::read(&Node::root(&data));
+    read.map(drop)
+        .map_err(|refusal| Problem::field(Code::FieldInvalid, format!("/data{}", refusal.pointer), refusal.detail))
 }
 
 async fn post(

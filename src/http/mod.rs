@@ -36,6 +36,7 @@ pub mod problem;
 mod redemptions;
 mod settings;
 mod stream;
+mod topics;
 pub mod uploads;
 mod users;
 mod webhooks;
@@ -111,6 +112,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     check_ins::routes(config);
     devices::routes(config);
     users::routes(config);
+    topics::routes(config);
     events::routes(config);
     geofence_sets::routes(config);
     geofence_versions::routes(config);

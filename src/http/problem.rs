@@ -232,6 +232,11 @@ impl Problem {
         self
     }
 
+    /// What is wrong, place by place.
+    pub fn into_errors(self) -> Vec<Wrong> {
+        self.errors
+    }
+
     /// Its kind.
     pub fn code(&self) -> Code {
         self.code
@@ -278,6 +283,7 @@ impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Store(error) => error.into(),
+            EngineError::Profile(error) => Self::field(Code::FieldInvalid, error.pointer(), error.to_string()),
             EngineError::Contended => Self::new(Code::Contended, error.to_string()),
             EngineError::Record(_) => {
                 tracing::error!(%error, "a record is unreadable");

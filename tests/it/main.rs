@@ -27,6 +27,7 @@ mod outages;
 mod owntracks;
 mod pace;
 mod peers;
+mod people;
 mod porto;
 mod presence;
 mod process;

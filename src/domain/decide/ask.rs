@@ -4,15 +4,15 @@ use serde_json::{Map, Value};
 
 use super::{Context, Effects};
 use crate::domain::{
-    audience::Person,
     campaign::{Campaign, GeofenceSelector, Offer, Trigger},
-    customer::Device,
+    customer::{Device, Purpose},
     delivery::{Delivery, PushTarget, Suppression, TriggerKind},
     event::{EventTarget, Fact, OutsideEvent, Verdict},
     geofence::Geofence,
     ids::{DeliveryId, DeviceId, EventId, GeofenceId},
     presence::Visit,
     record::Record,
+    rule::Person,
     time::{DurationMs, Timestamp},
 };
 
@@ -132,14 +132,17 @@ fn consider<'a>(
     if occasion.is_within_anothers_visit(record) {
         return Err(Suppression::OtherDevice);
     }
-    if record.profile.consent.push == Some(false) {
+    if !record.profile.consent.allows(Purpose::Push, campaign.brand.as_ref()) {
         return Err(Suppression::Consent);
     }
     let (device, target) = record.push_device(occasion.device).ok_or(Suppression::NoToken)?;
     let person = Person {
-        profile: &record.profile,
+        record,
         device: Some(device),
         data: occasion.data(),
+        geofence: occasion.geofence,
+        brand: campaign.brand.as_ref(),
+        at: occasion.at,
     };
     if campaign.audience.as_ref().is_some_and(|rule| !rule.holds(person)) {
         return Err(Suppression::Audience);

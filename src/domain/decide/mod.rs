@@ -5,9 +5,10 @@ use super::{
     campaign::WINDOW_MAX,
     catalogue::Catalogue,
     checkin::CheckIn,
-    customer::{Device, remember},
+    customer::{Device, Purpose, remember},
     delivery::{Delivery, TriggerKind},
-    event::{Event, EventGeofence, EventType, Fact, OutsideEvent},
+    event::{Event, EventGeofence, EventTarget, EventType, Fact, OutsideEvent},
+    figures::{PURCHASE, Place, Purchase},
     geofence::Geofence,
     ids::{CauseId, DeviceId, EventId, SubjectId, WorkspaceId},
     presence::{Doubt, Evidence, ExitReason, Observation, PlaceMatch, PresenceRules, Transition, TransitionKind},
@@ -84,7 +85,7 @@ impl Effects {
 
 /// Moves the record on by one check-in.
 pub fn check_in(record: &mut Record, input: &CheckIn, matches: &[PlaceMatch], context: Context<'_>) -> Effects {
-    if record.profile.consent.location == Some(false) {
+    if !record.profile.consent.allows(Purpose::Location, None) {
         return Effects::none(Status::Ignored);
     }
     let Some(device) = record.device_mut(&input.device) else {
@@ -204,8 +205,15 @@ pub fn end_visits(
 
 /// Tells a customer's campaigns of an outside event.
 pub fn outside_event(record: &mut Record, input: &OutsideEvent, context: Context<'_>) -> Effects {
-    if !remember(&mut record.recent, &input.id) {
+    if !record.remember(&input.id) {
         return Effects::none(Status::Duplicate);
+    }
+    if input.event_type == PURCHASE
+        && matches!(input.target, EventTarget::User(_))
+        && record.is_folded()
+        && let Some(purchase) = Purchase::of(&input.data)
+    {
+        record.figures_mut().note_purchase(purchase, input.at, context.now);
     }
     let mut effects = Effects::none(Status::Processed);
     let occasion = Occasion {
@@ -362,6 +370,15 @@ fn tell(record: &mut Record, happened: Vec<Happened>, context: Context<'_>, effe
             record.hand_on_stay(&event.geofence.id, &event.device_id, told);
         }
         effects.facts.push(Fact::Event(event.clone()));
+        let geofence = places.find(&event.geofence.id).map(|place| places.get(place));
+        if let (EventType::Entered, Some(geofence)) = (event.kind, geofence)
+            && record.is_folded()
+            && !record.has_other_in(&event.geofence.id, &event.device_id)
+        {
+            record
+                .figures_mut()
+                .note_visit(Place::of(geofence), event.at, context.now);
+        }
         if let Some(kind) = kind {
             let occasion = Occasion {
                 kind,
@@ -369,7 +386,7 @@ fn tell(record: &mut Record, happened: Vec<Happened>, context: Context<'_>, effe
                 at: event.at,
                 known_at,
                 device: Some(&event.device_id),
-                geofence: places.find(&event.geofence.id).map(|place| places.get(place)),
+                geofence,
                 stay: event.duration.filter(|_| kind == TriggerKind::Dwelled),
                 outside: None,
             };

@@ -58,6 +58,16 @@ impl HotStore for RedisStore {
         self.read_facts(workspace, after, limit).await
     }
 
+    async fn facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<FactPage, StoreError> {
+        self.read_facts_of(workspace, subject, before, limit).await
+    }
+
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
         self.end_of_facts(workspace).await
     }

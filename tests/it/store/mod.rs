@@ -169,6 +169,7 @@ on_every_store! {
     facts:
         facts_are_read_in_order_and_none_is_passed_over,
         what_an_input_brought_about_is_found_again_until_it_is_erased,
+        a_customers_facts_are_listed_newest_first_page_by_page,
         deliveries_are_found_by_user_campaign_and_state;
     followers:
         followers_of_a_topic_come_page_by_page,
