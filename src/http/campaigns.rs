@@ -13,7 +13,11 @@ use super::{
     resource, to_its_end,
 };
 use crate::{
-    domain::{campaign::Campaign, ids::CampaignId, json_reader::Refusal},
+    domain::{
+        campaign::{Campaign, CampaignStatus},
+        ids::CampaignId,
+        json_reader::Refusal,
+    },
     engine::ports::{Role, StoreError},
 };
 
@@ -27,7 +31,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(delete)),
         )
         .service(resource("/v1/campaigns/{id}/start").route(web::post().to(start)))
-        .service(resource("/v1/campaigns/{id}/pause").route(web::post().to(pause)));
+        .service(resource("/v1/campaigns/{id}/pause").route(web::post().to(pause)))
+        .service(resource("/v1/campaigns/{id}/end").route(web::post().to(end)));
 }
 
 fn refused(refusal: &Refusal) -> Problem {
@@ -120,18 +125,22 @@ async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Re
 }
 
 async fn start(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    set_status(&app, &caller, &path, "active").await
+    set_status(&app, &caller, &path, CampaignStatus::Active).await
 }
 
 async fn pause(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    set_status(&app, &caller, &path, "paused").await
+    set_status(&app, &caller, &path, CampaignStatus::Paused).await
 }
 
-async fn set_status(app: &App, caller: &Caller, id: &str, status: &str) -> Result<HttpResponse, Problem> {
+async fn end(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    set_status(&app, &caller, &path, CampaignStatus::Ended).await
+}
+
+async fn set_status(app: &App, caller: &Caller, id: &str, status: CampaignStatus) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
     let id = path_id("the campaign's id", id, CampaignId::new)?;
     let (_, mut document) = find(app, caller, &id).await?;
-    document["status"] = json!(status);
+    document["status"] = json!(status.as_str());
     let version = store(app, caller, &id, &document).await?;
     Ok(HttpResponse::Ok().json(with_version(document, version)))
 }

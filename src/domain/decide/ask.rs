@@ -32,21 +32,25 @@ pub(super) struct Occasion<'a> {
 }
 
 impl Occasion<'_> {
-    fn fits(&self, trigger: &Trigger) -> bool {
-        match trigger {
-            Trigger::Entered(selector) | Trigger::Exited(selector) | Trigger::Scanned(selector) => {
-                self.geofence.is_some_and(|geofence| selector.selects(geofence))
-            }
-            Trigger::Dwelled { geofences, after } => self.geofence.is_some_and(|geofence| {
-                geofences.selects(geofence) && self.stay.is_some() && self.stay == after.or(geofence.dwell_threshold)
-            }),
-            Trigger::Event { event_type, topic, .. } => self.outside.is_some_and(|outside| {
-                outside.event_type == *event_type
-                    && topic
-                        .as_ref()
-                        .is_none_or(|topic| outside.target == EventTarget::Topic(topic.clone()))
-            }),
+    /// The active campaigns that it triggers, best first.
+    fn triggers<'c>(&self, context: Context<'c>) -> Vec<&'c Campaign> {
+        let campaigns = &context.catalogue.campaigns;
+        if let Some(outside) = self.outside {
+            let topic = match &outside.target {
+                EventTarget::Topic(topic) => Some(topic),
+                EventTarget::User(_) => None,
+            };
+            return campaigns.at_event(&outside.event_type, topic);
         }
+        let Some(geofence) = self.geofence else {
+            return Vec::new();
+        };
+        let mut triggered = campaigns.at_geofence(self.kind, geofence);
+        triggered.retain(|campaign| match &campaign.trigger {
+            Trigger::Dwelled { after, .. } => self.stay.is_some() && self.stay == after.or(geofence.dwell_threshold),
+            _ => true,
+        });
+        triggered
     }
 
     /// Whether another device makes this no event of the customer: who has two phones comes and goes once.
@@ -78,8 +82,7 @@ struct Chosen<'a> {
 pub(super) fn ask(record: &mut Record, occasion: &Occasion<'_>, context: Context<'_>, effects: &mut Effects) {
     let mut verdicts = Vec::new();
     let mut delivery = None;
-    let campaigns = &context.catalogue.campaigns;
-    for campaign in campaigns.triggered(occasion.kind, |trigger| occasion.fits(trigger)) {
+    for campaign in occasion.triggers(context) {
         let suppressed = match consider(record, campaign, occasion, context) {
             Err(suppression) => Some(suppression),
             Ok(_) if delivery.is_some() => Some(Suppression::Outranked),
