@@ -1,6 +1,7 @@
 //! A place: a shape on the map, and optionally beacons and codes that stand for it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     beacon::BeaconPattern,
@@ -8,6 +9,7 @@ use super::{
     metadata::Metadata,
     operating_hours::OperatingHours,
     time::DurationMs,
+    zone::Zone,
 };
 use crate::geo::Shape;
 
@@ -106,6 +108,18 @@ impl Geofence {
             presence: None,
             metadata: Metadata::default(),
         }
+    }
+
+    /// Its time zone: the IANA name in `timeZone` of its metadata, else that of its middle.
+    pub fn zone(&self) -> Zone {
+        let own = self.metadata.field("timeZone");
+        let named = own.as_ref().and_then(|name| Zone::named(name.as_str()?).ok());
+        named.unwrap_or_else(|| Zone::at(self.shape.enclosing_circle().0))
+    }
+
+    /// The document for apps that it has as `content` of its metadata.
+    pub fn content(&self) -> Option<Value> {
+        self.metadata.field("content").filter(|content| !content.is_null())
     }
 }
 

@@ -23,6 +23,7 @@ pub mod push_options;
 pub mod record;
 pub mod settings;
 pub mod time;
+pub mod zone;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ mod testing;
 mod tests;
 mod unwrap;
 pub mod validity;
+mod zone;
 
 pub use cut::Cut;
 pub use ellipsoid::{Ecef, distance_m};
@@ -24,3 +25,4 @@ pub use index::{GeofenceIndex, Hits, LonLatBox};
 pub use polygons::Polygons;
 pub use position::{Position, PositionError};
 pub use shape::{RADIUS_M_MAX, RingAt, RingProblem, Shape, ShapeError, VERTICES_MAX};
+pub use zone::zone_name;
