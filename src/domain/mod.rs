@@ -13,6 +13,7 @@ pub mod geofence;
 pub mod geofence_pack;
 pub mod ids;
 pub mod json_reader;
+pub mod ladder;
 pub mod lane;
 pub mod message;
 pub mod metadata;
@@ -21,8 +22,10 @@ pub mod pace;
 pub mod presence;
 pub mod push_options;
 pub mod record;
+mod sends;
 pub mod settings;
 pub mod time;
+pub mod waiting;
 pub mod zone;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::{
+    campaign::CampaignRules,
     geofence::PROBABILITIES,
     json_reader::{Node, Refusal},
     presence::{PresenceRules, Thresholds},
@@ -24,10 +25,12 @@ const CROSSED_LENGTHS_M: RangeInclusive<f64> = 0.0..=100_000.0;
 const SPEEDS_KM_PER_H: RangeInclusive<f64> = 1.0..=1e9;
 
 /// A workspace's own settings.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     /// How evidence is weighed and how long it holds.
     pub presence: PresenceSettings,
+    /// What counts for all campaigns.
+    pub campaigns: CampaignRules,
 }
 
 /// What a workspace has of its own of [`PresenceRules`].
@@ -49,11 +52,16 @@ impl Settings {
     /// Reads a workspace's document. Fields that nobody knows are refused: one that is ignored would be believed to hold.
     pub fn read(document: &Value) -> Result<Self, Refusal> {
         let root = Node::root(document);
-        root.only(&["presence"])?;
+        root.only(&["presence", "campaigns"])?;
         let presence = root.field("presence")?;
         Ok(Self {
             presence: presence
                 .map(|node| PresenceSettings::read(&node))
+                .transpose()?
+                .unwrap_or_default(),
+            campaigns: root
+                .field("campaigns")?
+                .map(|node| CampaignRules::read(&node))
                 .transpose()?
                 .unwrap_or_default(),
         })

@@ -119,8 +119,7 @@ impl Engine {
                     renewed.taken_from = Some(owner.clone());
                     if !changes_hands {
                         // What it was sent counts from this commit on, whatever becomes of the next ones.
-                        record.adopt_sends(&old.sends);
-                        record.profile.consent.take_refusals(old.profile.consent);
+                        record.adopt(old);
                     }
                 }
                 if let Some(oldest) = record.makes_room_for(device) {

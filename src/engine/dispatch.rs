@@ -290,11 +290,8 @@ impl Dispatcher {
             };
             let delivery = &row.leased.delivery;
             let catalogue = self.engine.catalogues.of(&delivery.workspace);
-            let campaign = catalogue.campaigns.get(&delivery.campaign).map(Arc::as_ref);
-            let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
-            let geofence = geofence.map(|place| catalogue.places.get(place));
             let rules = self.engine.rules(&catalogue);
-            match prepare(delivery, record.as_deref(), campaign, geofence, now, rules) {
+            match prepare(delivery, record.as_deref(), &catalogue, now, rules) {
                 Ok(push) => ready.push(Ready { row, push, at }),
                 Err(suppression) => {
                     let finish = suppress(&row.leased, suppression, now);

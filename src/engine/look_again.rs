@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::ports::{Finish, Leased};
 use crate::domain::{
-    campaign::{Campaign, CampaignStatus},
+    catalogue::Catalogue,
+    decide,
     delivery::{Delivery, DeliveryState, Push, Suppression},
-    geofence::Geofence,
+    ladder::LadderStep,
     presence::PresenceRules,
     record::Record,
     time::Timestamp,
@@ -42,8 +43,7 @@ pub(super) fn suppress(leased: &Leased, suppression: Suppression, now: Timestamp
 pub(super) fn prepare(
     delivery: &Delivery,
     record: Option<&Record>,
-    campaign: Option<&Campaign>,
-    geofence: Option<&Geofence>,
+    catalogue: &Catalogue,
     now: Timestamp,
     rules: PresenceRules,
 ) -> Result<Push, Suppression> {
@@ -53,8 +53,11 @@ pub(super) fn prepare(
     if record.profile.consent.push == Some(false) {
         return Err(Suppression::Consent);
     }
+    let settings = &catalogue.settings.campaigns;
+    let zones = decide::zones(Some(device), delivery.geofence.as_ref(), catalogue);
+    let campaign = catalogue.campaigns.get(&delivery.campaign);
     let campaign = campaign
-        .filter(|campaign| campaign.status == CampaignStatus::Active)
+        .filter(|campaign| campaign.is_live(now, settings.time_zone))
         .ok_or(Suppression::CampaignEnded)?;
     if now >= delivery.expires_at {
         return Err(Suppression::Expired);
@@ -67,6 +70,15 @@ pub(super) fn prepare(
     {
         return Err(Suppression::LeftGeofence);
     }
+    if campaign.quiet(settings, now, &zones).is_some() {
+        return Err(Suppression::QuietHours);
+    }
+    let told = |step: &LadderStep| record.is_step_live(&delivery.campaign, step);
+    if !delivery.ladder.as_ref().is_none_or(told) {
+        return Err(Suppression::LadderEnded);
+    }
+    let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
+    let geofence = geofence.map(|place| catalogue.places.get(place));
     let offer = campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?;
     let profile = &record.profile;
     // What is not known is left out, not null, so that a template's `default` takes its place.
@@ -85,6 +97,7 @@ pub(super) fn prepare(
             "description": geofence.description, "metadata": geofence.metadata,
         })),
         "event": delivery.data,
+        "ladder": delivery.ladder.as_ref().map(|ladder| json!({"step": ladder.step})),
     });
     let message = offer
         .messages

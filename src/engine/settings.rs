@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Engine, EngineError, ports::StoredSettings};
 use crate::domain::{
+    campaign::CampaignRules,
     ids::WorkspaceId,
     json_reader::Refusal,
     presence::PresenceRules,
@@ -19,6 +20,8 @@ pub struct CurrentSettings {
     pub own: Value,
     /// How evidence counts there.
     pub presence: PresenceRules,
+    /// What counts for all its campaigns.
+    pub campaigns: CampaignRules,
 }
 
 impl Engine {
@@ -53,6 +56,7 @@ impl Engine {
     fn current(&self, stored: StoredSettings) -> CurrentSettings {
         CurrentSettings {
             presence: stored.settings.presence.over(self.presence),
+            campaigns: stored.settings.campaigns,
             own: stored.document,
         }
     }

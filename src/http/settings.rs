@@ -33,6 +33,7 @@ fn settings_body(current: &CurrentSettings) -> Value {
             "speedMaxKmPerH": rules.speed_max_km_per_h, "crossed": rules.crossed,
             "crossedLengthMax": rules.crossed_length_max_m, "crossedTimeMax": rules.crossed_time_max,
         },
+        "campaigns": current.campaigns.to_json(),
         "own": current.own,
     })
 }

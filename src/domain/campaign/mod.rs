@@ -10,23 +10,36 @@ use super::{
     json_reader::{Node, Refusal},
     pace::Speed,
     push_options::PushOptions,
-    time::DurationMs,
+    time::{DurationMs, Timestamp},
+    zone::Zone,
 };
 
 mod caps;
+mod daily;
+mod holdout;
 mod offer;
+mod quiet;
+mod rules;
+mod schedule;
 mod trigger;
 
-pub use caps::{CAP_MAX, Cap, CapScope, WINDOW_MAX};
-pub use offer::Offer;
-pub use trigger::{GeofenceSelector, Trigger};
+#[cfg(test)]
+mod tests;
+
+pub use caps::{CAP_MAX, CAPS_MAX, Cap, CapScope, ClassCap, KEPT_MAX, Per, WINDOW_MAX};
+pub use daily::{DailySpan, ZoneChoice, Zones};
+pub use holdout::{HoldoutScope, Share};
+pub use offer::{CONTENT_BYTES_MAX, Offer};
+pub use quiet::{QuietHours, Then};
+pub use rules::{CampaignRules, Fairness};
+pub use schedule::Schedule;
+pub use trigger::{GeofenceSelector, Ladder, PRESENT_WITHIN_MAX, Present, Trigger};
 
 use caps::read_window;
+use offer::read_worth;
 
 /// Most offers of a campaign.
 const OFFERS_MAX: usize = 50;
-/// Most caps of a campaign.
-const CAPS_MAX: usize = 10;
 /// How long an offer is worth something unless the campaign says otherwise.
 const VALID_FOR_DEFAULT: DurationMs = DurationMs::from_secs(30 * 60);
 
@@ -49,10 +62,22 @@ pub struct Campaign {
     pub trigger: Trigger,
     /// To whom; `None`: everybody.
     pub audience: Option<Rule>,
+    /// In which time; `None`: always.
+    pub schedule: Option<Schedule>,
+    /// Only while the geofence is open, by its own hours.
+    pub during_opening_hours: bool,
+    /// When customers are left alone; `None`: as the workspace has it for marketing.
+    pub quiet_hours: Option<QuietHours>,
     /// At most so often.
     pub caps: Vec<Cap>,
     /// Least time between two of its pushes to one customer.
     pub cooldown: Option<DurationMs>,
+    /// Least time after any push to the customer; `None`: as the workspace has it for marketing.
+    pub minimum_gap: Option<DurationMs>,
+    /// What a push of it is worth to the marketer, for the choice among campaigns.
+    pub worth: f64,
+    /// Who gets nothing, to compare others with.
+    pub holdout: Share,
     /// At most so fast; `None`: as fast as the providers take it.
     pub speed: Option<Speed>,
     /// How long a push is worth sending after the decision.
@@ -96,7 +121,7 @@ impl CampaignStatus {
     }
 }
 
-/// What kind of message it is. Caps count only sends of their campaign's own class.
+/// What kind of message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -106,7 +131,40 @@ pub enum Class {
     Service,
 }
 
+impl Class {
+    /// Every class, by its name in JSON.
+    pub const NAMES: [(&str, Self); 2] = [("marketing", Self::Marketing), ("service", Self::Service)];
+
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Marketing => "marketing",
+            Self::Service => "service",
+        }
+    }
+}
+
 impl Campaign {
+    /// Whether it may still speak, in some zone: active, and not past its schedule.
+    pub fn is_live(&self, now: Timestamp, workspace: Zone) -> bool {
+        let is_over = |schedule: &Schedule| schedule.is_over_everywhere(now, workspace);
+        self.status == CampaignStatus::Active && !self.schedule.as_ref().is_some_and(is_over)
+    }
+
+    /// When the quiet hours that count for it end, if they hold the instant, and what becomes of its pushes. The
+    /// workspace's are for marketing: what customers need to know goes on.
+    pub fn quiet(&self, rules: &CampaignRules, now: Timestamp, zones: &Zones) -> Option<(Then, Timestamp)> {
+        let of_all = rules.quiet_hours.filter(|_| self.class == Class::Marketing);
+        let quiet = self.quiet_hours.or(of_all)?;
+        Some((quiet.then, quiet.end(now, zones)?))
+    }
+
+    /// The least time after any push that counts for it.
+    pub fn gap(&self, rules: &CampaignRules) -> Option<DurationMs> {
+        let of_all = rules.minimum_gap.filter(|_| self.class == Class::Marketing);
+        self.minimum_gap.or(of_all)
+    }
+
     /// Reads a campaign's JSON document. Unknown fields are refused: one that is ignored could send what nobody wanted.
     pub fn read(document: &Value, version: u32) -> Result<Self, Refusal> {
         let node = Node::root(document);
@@ -118,15 +176,20 @@ impl Campaign {
             "priority",
             "trigger",
             "audience",
+            "schedule",
+            "duringOpeningHours",
+            "quietHours",
             "caps",
             "cooldown",
+            "minimumGap",
+            "value",
+            "holdout",
             "speed",
             "validFor",
             "stillThere",
             "push",
             "offers",
         ])?;
-        let classes = [("marketing", Class::Marketing), ("service", Class::Service)];
         let push = node.field("push")?.map_or_else(
             || Ok(PushOptions::default()),
             |push| PushOptions::read(&push, &PushOptions::default()),
@@ -142,6 +205,7 @@ impl Campaign {
             return Err(offers.refuse("needs at least one offer"));
         }
         let trigger = node.required("trigger")?;
+        let during_opening_hours = node.field("duringOpeningHours")?;
         let still_there = node.field("stillThere")?.map_or(Ok(false), |flag| flag.boolean())?;
         let campaign = Self {
             id: node.required("id")?.parse(CampaignId::new)?,
@@ -155,12 +219,26 @@ impl Campaign {
                 .transpose()?,
             class: node
                 .field("class")?
-                .map_or(Ok(Class::Marketing), |class| class.one_of(&classes))?,
+                .map_or(Ok(Class::Marketing), |class| class.one_of(&Class::NAMES))?,
             priority: node
                 .field("priority")?
                 .map_or(Ok(0), |priority| priority.integer(-1000, 1000))?,
             trigger: Trigger::read(&trigger)?,
             audience: node.field("audience")?.map(|rule| Rule::read(&rule)).transpose()?,
+            schedule: node
+                .field("schedule")?
+                .map(|schedule| Schedule::read(&schedule))
+                .transpose()?,
+            during_opening_hours: during_opening_hours.as_ref().map_or(Ok(false), Node::boolean)?,
+            quiet_hours: node
+                .field("quietHours")?
+                .map(|quiet| QuietHours::read(&quiet))
+                .transpose()?,
+            minimum_gap: node.field("minimumGap")?.map(|gap| read_window(&gap)).transpose()?,
+            worth: node.field("value")?.map_or(Ok(0.0), |worth| read_worth(&worth))?,
+            holdout: node
+                .field("holdout")?
+                .map_or(Ok(Share::default()), |share| Share::read(&share))?,
             caps: node.field("caps")?.map_or(Ok(Vec::new()), |caps| {
                 caps.items(CAPS_MAX)?.iter().map(Cap::read).collect()
             })?,
@@ -172,13 +250,19 @@ impl Campaign {
             still_there,
             offers: offers_read,
         };
-        let can_stay = match &campaign.trigger {
-            Trigger::Entered(_) | Trigger::Scanned(_) | Trigger::Dwelled { .. } => true,
-            Trigger::Event { present, .. } => present.is_some(),
-            Trigger::Exited(_) => false,
+        let (has_place, can_stay) = match &campaign.trigger {
+            Trigger::Entered(_) | Trigger::Scanned(_) | Trigger::Dwelled { .. } => (true, true),
+            Trigger::Exited(_) => (true, false),
+            Trigger::Event { present: None, .. } => (false, false),
+            Trigger::Event {
+                present: Some(present), ..
+            } => (true, present.within.is_none()),
         };
         if still_there && !can_stay {
             return Err(trigger.refuse("`stillThere` needs a trigger that puts the customer into a geofence"));
+        }
+        if let Some(flag) = during_opening_hours.filter(|_| campaign.during_opening_hours && !has_place) {
+            return Err(flag.refuse("needs a trigger with geofences, or an event with `present`"));
         }
         Ok(campaign)
     }

@@ -3,7 +3,7 @@
 //! A lookup costs a few hashes and what it finds, however many campaigns there are: each campaign lies under the
 //! narrowest thing that its trigger names (one geofence, then a tag, a set, a brand; an event's type and topic).
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
 
 use crate::domain::{
     campaign::{Campaign, CampaignStatus, GeofenceSelector, Trigger},
@@ -27,16 +27,20 @@ pub struct Campaigns {
     scanned: ByPlace,
     dwelled: ByPlace,
     by_event: HashMap<String, ByTopic>,
+    /// Those whose ladders events of a type end.
+    ends_ladder: HashMap<String, Ranks>,
+    /// Where somebody may have been to be asked.
+    asks_for_past: Vec<GeofenceSelector>,
 }
 
 /// Campaigns that geofences trigger.
 #[derive(Default)]
 struct ByPlace {
-    by_id: HashMap<GeofenceId, Ranks>,
-    by_external_id: HashMap<ExternalId, Ranks>,
-    by_tag: HashMap<Tag, Ranks>,
-    by_set: HashMap<SetName, Ranks>,
-    by_brand: HashMap<BrandId, Ranks>,
+    ids: HashMap<GeofenceId, Ranks>,
+    external_ids: HashMap<ExternalId, Ranks>,
+    tags: HashMap<Tag, Ranks>,
+    sets: HashMap<SetName, Ranks>,
+    brands: HashMap<BrandId, Ranks>,
 }
 
 /// Campaigns that one type of event triggers.
@@ -70,7 +74,18 @@ impl Campaigns {
             Trigger::Exited(geofences) => self.exited.add(rank, geofences),
             Trigger::Scanned(geofences) => self.scanned.add(rank, geofences),
             Trigger::Dwelled { geofences, .. } => self.dwelled.add(rank, geofences),
-            Trigger::Event { event_type, topic, .. } => {
+            Trigger::Event {
+                event_type,
+                topic,
+                present,
+                ladder,
+            } => {
+                for end in ladder.iter().flat_map(|ladder| &ladder.until) {
+                    push(&mut self.ends_ladder, end, rank);
+                }
+                if let Some(present) = present.as_ref().filter(|present| present.within.is_some()) {
+                    self.asks_for_past.push(present.geofences.clone());
+                }
                 let of_type = self.by_event.entry(event_type.clone()).or_default();
                 match topic {
                     None => of_type.any.push(rank),
@@ -124,6 +139,21 @@ impl Campaigns {
         ranks.into_iter().map(|rank| &*self.active[rank as usize]).collect()
     }
 
+    /// Active campaigns whose ladder of a topic such an event ends.
+    pub fn with_ladder_until(&self, event_type: &str, topic: Option<&Topic>) -> impl Iterator<Item = &Campaign> {
+        let ranks = get(&self.ends_ladder, event_type).into_iter().flatten();
+        let campaigns = ranks.map(|rank| &*self.active[*rank as usize]);
+        campaigns.filter(move |campaign| match &campaign.trigger {
+            Trigger::Event { topic: Some(only), .. } => topic == Some(only),
+            _ => true,
+        })
+    }
+
+    /// Whether a campaign may ask for those who have been there.
+    pub fn ask_for_past(&self, geofence: &Geofence) -> bool {
+        self.asks_for_past.iter().any(|selector| selector.selects(geofence))
+    }
+
     /// The stays in this geofence that campaigns wait for.
     pub(super) fn waited_for(&self, geofence: &Geofence) -> impl Iterator<Item = DurationMs> {
         let waiting = self.at_geofence(TriggerKind::Dwelled, geofence).into_iter();
@@ -147,14 +177,14 @@ impl ByPlace {
                     tag: tag.clone(),
                     external_id: external_id.clone(),
                 };
-                push(&mut self.by_id, &id, rank);
+                push(&mut self.ids, &id, rank);
             }
             GeofenceSelector {
                 external_id: Some(id), ..
-            } => push(&mut self.by_external_id, id, rank),
-            GeofenceSelector { tag: Some(tag), .. } => push(&mut self.by_tag, tag, rank),
-            GeofenceSelector { set: Some(set), .. } => push(&mut self.by_set, set, rank),
-            GeofenceSelector { brand: Some(brand), .. } => push(&mut self.by_brand, brand, rank),
+            } => push(&mut self.external_ids, id, rank),
+            GeofenceSelector { tag: Some(tag), .. } => push(&mut self.tags, tag, rank),
+            GeofenceSelector { set: Some(set), .. } => push(&mut self.sets, set, rank),
+            GeofenceSelector { brand: Some(brand), .. } => push(&mut self.brands, brand, rank),
             // Can't be read, and selects nothing here.
             GeofenceSelector {
                 tag: None,
@@ -169,11 +199,11 @@ impl ByPlace {
     fn of(&self, geofence: &Geofence) -> Ranks {
         let brand = geofence.brand.as_ref();
         let found = [
-            get(&self.by_id, &geofence.id),
-            get(&self.by_external_id, &geofence.id.external_id),
-            get(&self.by_tag, &geofence.id.tag),
-            get(&self.by_set, &geofence.set),
-            brand.and_then(|brand| get(&self.by_brand, brand)),
+            get(&self.ids, &geofence.id),
+            get(&self.external_ids, &geofence.id.external_id),
+            get(&self.tags, &geofence.id.tag),
+            get(&self.sets, &geofence.set),
+            brand.and_then(|brand| get(&self.brands, brand)),
         ];
         found.into_iter().flatten().flatten().copied().collect()
     }
@@ -183,6 +213,10 @@ fn push<K: Clone + Eq + Hash>(map: &mut HashMap<K, Ranks>, key: &K, rank: u32) {
     map.entry(key.clone()).or_default().push(rank);
 }
 
-fn get<'a, K: Eq + Hash>(map: &'a HashMap<K, Ranks>, key: &K) -> Option<&'a Ranks> {
+fn get<'a, K, Q>(map: &'a HashMap<K, Ranks>, key: &Q) -> Option<&'a Ranks>
+where
+    K: Eq + Hash + Borrow<Q>,
+    Q: Eq + Hash + ?Sized,
+{
     if map.is_empty() { None } else { map.get(key) }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::{geofence::Geofence, settings::Settings, time::DurationMs};
 
+#[cfg(test)]
+mod campaign_tests;
 mod campaigns;
 mod layer;
 mod places;
