@@ -109,9 +109,21 @@ pub struct Event {
     /// Why it was exited, unless the device was seen to leave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ExitReason>,
-    /// A document for the app, for what was scanned: the campaign's that fits the customer, else the geofence's.
+    /// A document for the app, for what was scanned, of the campaign that fits the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Value>,
+}
+
+impl Event {
+    /// The document for the app that it is answered with: for what was scanned, the campaign's, else `content` of the
+    /// geofence's metadata.
+    pub fn document(&self) -> Option<Value> {
+        if self.kind != EventType::Scanned {
+            return None;
+        }
+        let own = || self.geofence.metadata.field("content");
+        self.content.clone().or_else(own).filter(|content| !content.is_null())
+    }
 }
 
 /// Whom an outside event is about.

@@ -1,7 +1,6 @@
 //! A place: a shape on the map, and optionally beacons and codes that stand for it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     beacon::BeaconPattern,
@@ -115,11 +114,6 @@ impl Geofence {
         let own = self.metadata.field("timeZone");
         let named = own.as_ref().and_then(|name| Zone::named(name.as_str()?).ok());
         named.unwrap_or_else(|| Zone::at(self.shape.enclosing_circle().0))
-    }
-
-    /// The document for apps that it has as `content` of its metadata.
-    pub fn content(&self) -> Option<Value> {
-        self.metadata.field("content").filter(|content| !content.is_null())
     }
 }
 

@@ -4,11 +4,12 @@
 //! is above all that were told, and not below any that was heard of. What happens after the end tells nothing.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     campaign::{KEPT_MAX, Ladder},
     event::{EventTarget, OutsideEvent},
-    ids::CampaignId,
+    ids::{CampaignId, Topic},
     record::Record,
     time::Timestamp,
 };
@@ -20,7 +21,7 @@ pub const LADDERS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LadderState {
     campaign: CampaignId,
-    /// What it is about: the topic, or the geofence; empty for events about one customer.
+    /// What it is about: the topic, or the geofence; empty for events about one customer that name none.
     topic: String,
     /// The highest step that was heard of.
     heard: u32,
@@ -50,10 +51,14 @@ pub enum Untold {
     Over,
 }
 
-/// What an event's ladder is about.
-pub fn topic_of(event: &OutsideEvent) -> String {
+/// What an event's ladder is about. One about a user may name a topic in its fields.
+fn topic_of(event: &OutsideEvent) -> String {
     match &event.target {
-        EventTarget::User(_) => String::new(),
+        EventTarget::User(_) => {
+            let named = event.data.get("topic").and_then(Value::as_str);
+            let topic = named.and_then(|topic| Topic::new(topic).ok());
+            topic.map(|topic| topic.to_string()).unwrap_or_default()
+        }
         EventTarget::Topic(topic) => topic.to_string(),
         EventTarget::Geofence(id) => id.to_string(),
     }
@@ -62,8 +67,11 @@ pub fn topic_of(event: &OutsideEvent) -> String {
 impl Record {
     /// Notes that an event has brought a ladder to a step.
     pub fn hear_step(&mut self, campaign: &CampaignId, ladder: &Ladder, event: &OutsideEvent, now: Timestamp) {
-        if let Some(step) = ladder.step(&event.data) {
-            let state = self.ladder_mut(campaign, topic_of(event), now);
+        let topic = topic_of(event);
+        // One that is over is forgotten some time, whatever else comes.
+        let is_over = self.ladder(campaign, &topic).is_some_and(|state| state.is_over);
+        if let Some(step) = ladder.step(&event.data).filter(|_| !is_over) {
+            let state = self.ladder_mut(campaign, topic, now);
             state.heard = state.heard.max(step);
         }
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::ports::{Finish, Leased};
 use crate::domain::{
+    campaign::CampaignStatus,
     catalogue::Catalogue,
     decide,
     delivery::{Delivery, DeliveryState, Push, Suppression},
@@ -57,7 +58,7 @@ pub(super) fn prepare(
     let zones = decide::zones(Some(device), delivery.geofence.as_ref(), catalogue);
     let campaign = catalogue.campaigns.get(&delivery.campaign);
     let campaign = campaign
-        .filter(|campaign| campaign.is_live(now, settings.time_zone))
+        .filter(|campaign| campaign.status == CampaignStatus::Active && !campaign.is_over(now, &zones))
         .ok_or(Suppression::CampaignEnded)?;
     if now >= delivery.expires_at {
         return Err(Suppression::Expired);

@@ -51,7 +51,7 @@ struct ResultBody<'a> {
     doubt: Option<Doubt>,
     geofences: Vec<PresentBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a Value>,
+    content: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     regions: Option<RegionsBody>,
 }
@@ -207,7 +207,7 @@ fn result_body(outcome: &Result<Answer, (Option<String>, Problem)>) -> ResultBod
             events: &answer.events,
             doubt: answer.doubt,
             geofences: answer.geofences.iter().map(PresentBody::from).collect(),
-            content: answer.events.iter().rev().find_map(|event| event.content.as_ref()),
+            content: answer.events.iter().rev().find_map(Event::document),
             regions: answer.regions.as_ref().map(RegionsBody::from),
         },
     }

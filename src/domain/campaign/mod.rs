@@ -151,6 +151,12 @@ impl Campaign {
         self.status == CampaignStatus::Active && !self.schedule.as_ref().is_some_and(is_over)
     }
 
+    /// Whether its schedule is over, by the clock that counts.
+    pub fn is_over(&self, now: Timestamp, zones: &Zones) -> bool {
+        let is_over = |schedule: &Schedule| schedule.is_over(now, zones.choose(schedule.zone));
+        self.schedule.as_ref().is_some_and(is_over)
+    }
+
     /// When the quiet hours that count for it end, if they hold the instant, and what becomes of its pushes. The
     /// workspace's are for marketing: what customers need to know goes on.
     pub fn quiet(&self, rules: &CampaignRules, now: Timestamp, zones: &Zones) -> Option<(Then, Timestamp)> {

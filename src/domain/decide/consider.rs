@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Context, Occasion};
 use crate::domain::{
     audience::{Person, Rule},
-    campaign::{Campaign, Present, Then, Trigger, Zones},
+    campaign::{Campaign, Present, Schedule, Then, Trigger, Zones},
     catalogue::Catalogue,
     customer::Device,
     delivery::Suppression,
@@ -186,14 +186,12 @@ fn in_time(
     zones: &Zones,
     context: Context<'_>,
 ) -> Result<(), Suppression> {
-    if let Some(schedule) = &campaign.schedule {
-        let zone = zones.choose(schedule.zone);
-        if schedule.is_over(context.now, zone) {
-            return Err(Suppression::CampaignEnded);
-        }
-        if !schedule.is_on(context.now, zone) {
-            return Err(Suppression::NotScheduled);
-        }
+    if campaign.is_over(context.now, zones) {
+        return Err(Suppression::CampaignEnded);
+    }
+    let is_on = |schedule: &Schedule| schedule.is_on(context.now, zones.choose(schedule.zone));
+    if !campaign.schedule.as_ref().is_none_or(is_on) {
+        return Err(Suppression::NotScheduled);
     }
     if campaign.during_opening_hours {
         let places = &context.catalogue.places;

@@ -87,7 +87,7 @@ impl Happened {
             confidence: 3,
             duration: None,
             reason: None,
-            content: geofence.content(),
+            content: None,
         };
         Self {
             event,
@@ -142,7 +142,7 @@ pub(super) fn tell(record: &mut Record, happened: Vec<Happened>, context: Contex
                 outside: None,
             };
             let content = ask(record, &occasion, context, effects);
-            event.content = content.or(event.content).filter(|_| kind == TriggerKind::Scanned);
+            event.content = content.filter(|_| kind == TriggerKind::Scanned);
         }
         // What happened stands before what was decided about it.
         effects.facts.insert(place, Fact::Event(event.clone()));

@@ -7,7 +7,7 @@ use super::{
 use crate::domain::{
     campaign::HoldoutScope,
     delivery::Suppression,
-    event::{Fact, Verdict},
+    event::{Event, Fact, Verdict},
     settings::Settings,
     time::DurationMs,
     waiting::{WAITING_MAX, WaitsFor},
@@ -474,9 +474,9 @@ fn what_is_scanned_is_answered_with_a_document_also_when_nobody_may_be_pushed() 
     let scan = |day: &mut Day| {
         day.now += MINUTE;
         let effects = day.check_in(0, |check_in| check_in.code = Some("code-2".to_owned()));
-        let content = effects.events.iter().find_map(|event| event.content.clone());
+        let content = effects.events.iter().find_map(Event::document);
         let kept = effects.facts.iter().find_map(|fact| match fact {
-            Fact::Event(event) => event.content.clone(),
+            Fact::Event(event) => event.document(),
             _ => None,
         });
         assert_eq!(content, kept, "a repeated request is answered with the same");

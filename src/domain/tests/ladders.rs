@@ -77,6 +77,24 @@ fn a_delay_that_grows_is_told_step_by_step_until_boarding() {
 }
 
 #[test]
+fn an_event_about_a_user_may_name_its_topic() {
+    let mut day = Day::with(vec![delays()]);
+    let now = day.now;
+    let mut number = 0;
+    let mut tell = |day: &mut Day, event_type: &str, flight: &str| {
+        number += 1;
+        let mut event = event(number, event_type, "unused", Some(50.0), now);
+        event.target = EventTarget::User(UserId::new("mia").expect("an id"));
+        event.data.insert("topic".to_owned(), json!(flight));
+        told(day, &event).0
+    };
+    assert_eq!(tell(&mut day, "flight.delayed", "CA1"), 1);
+    tell(&mut day, "flight.boarded", "CA1");
+    assert_eq!(tell(&mut day, "flight.delayed", "CA1"), 0);
+    assert_eq!(tell(&mut day, "flight.delayed", "CA2"), 1);
+}
+
+#[test]
 fn ladders_are_bounded_and_forgotten() {
     let mut day = Day::with(vec![delays()]);
     for number in 0..3 * LADDERS_MAX {
@@ -88,7 +106,15 @@ fn ladders_are_bounded_and_forgotten() {
         );
         assert!(day.record.ladders.len() <= LADDERS_MAX);
     }
-    day.now += 34 * DAY;
+    let now = day.now;
+    told(&mut day, &event(5000, "flight.boarded", "over", None, now));
+    day.now += 20 * DAY;
+    let now = day.now;
+    assert_eq!(
+        told(&mut day, &event(5001, "flight.delayed", "over", Some(50.0), now)).0,
+        0
+    );
+    day.now += 14 * DAY;
     let now = day.now;
     told(&mut day, &event(9999, "flight.delayed", "new", Some(50.0), now));
     assert_eq!(day.record.ladders.len(), 1);
