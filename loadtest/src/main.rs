@@ -3,6 +3,7 @@
 
 mod client;
 mod commute;
+mod decide;
 mod dispatch;
 mod drive;
 mod engine;
@@ -36,6 +37,8 @@ struct Command {
 enum Scenario {
     /// Phones that walk between geofences, most check-ins changing nothing
     Commute(commute::Commute),
+    /// One decision among 10 to 10,000 active campaigns, of which ten fit, on one core
+    Decide(decide::Decide),
     /// Pushes from the outbox to the gateway, on SQLite and on Redis; one event to many followers
     Dispatch(dispatch::Dispatch),
     /// Check-ins into the engine without HTTP, on SQLite and on Redis, beside the raw store
@@ -89,6 +92,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Scenario::PushGateway(gateway) => gateway.run().map(|()| ExitCode::SUCCESS),
         Scenario::Index(scenario) => scenario.run(),
         Scenario::Swap(scenario) => scenario.run(),
+        Scenario::Decide(scenario) => scenario.run(),
         Scenario::IdleServer(server) => server.run(),
     }
 }

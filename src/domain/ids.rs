@@ -126,6 +126,13 @@ impl SetName {
     }
 }
 
+impl DeviceId {
+    /// None comes after it in the order of bytes.
+    pub fn last() -> Self {
+        Self(Arc::from("\u{10ffff}".repeat(ID_BYTES_MAX / '\u{10ffff}'.len_utf8())))
+    }
+}
+
 impl CauseId {
     /// 64-bit fingerprint kept in the record's ring of recent inputs (FNV-1a, stable for ever).
     pub fn fingerprint(&self) -> u64 {
@@ -197,6 +204,7 @@ pub struct DeliveryId(pub Uuid);
 pub struct EventId(pub Uuid);
 
 const DELIVERY_NAMESPACE: Uuid = Uuid::from_u128(0x0b1d_c5a4_5d4c_5a0e_9f0e_6e2f_7a11_0001);
+const SHARE_NAMESPACE: Uuid = Uuid::from_u128(0x0b1d_c5a4_5d4c_5a0e_9f0e_6e2f_7a11_0003);
 const EVENT_NAMESPACE: Uuid = Uuid::from_u128(0x0b1d_c5a4_5d4c_5a0e_9f0e_6e2f_7a11_0002);
 
 /// Joins the parts unambiguously: each is preceded by its length.
@@ -207,6 +215,14 @@ fn name_of(namespace: &Uuid, parts: &[&str]) -> Uuid {
         name.extend_from_slice(part.as_bytes());
     }
     Uuid::new_v5(namespace, &name)
+}
+
+/// A number from 0 to below 1 that follows from the parts alone and is even over them (the first bits of a SHA-1).
+pub(super) fn place_in_shares(parts: &[&str]) -> f64 {
+    /// As many as a double holds; the bits that say which UUID it is come after them.
+    const BITS: u32 = 48;
+    let (high, _) = name_of(&SHARE_NAMESPACE, parts).as_u64_pair();
+    (high >> (u64::BITS - BITS)) as f64 / (1_u64 << BITS) as f64
 }
 
 impl DeliveryId {

@@ -13,6 +13,7 @@ pub mod geofence;
 pub mod geofence_pack;
 pub mod ids;
 pub mod json_reader;
+pub mod ladder;
 pub mod lane;
 pub mod message;
 pub mod metadata;
@@ -23,8 +24,11 @@ pub mod presence;
 pub mod push_options;
 pub mod record;
 pub mod rule;
+mod sends;
 pub mod settings;
 pub mod time;
+pub mod waiting;
+pub mod zone;
 
 #[cfg(test)]
 mod tests;

@@ -118,9 +118,7 @@ impl Engine {
                     renewed.taken_from = Some(owner.clone());
                     if !changes_hands {
                         // What it was sent counts from this commit on, whatever becomes of the next ones.
-                        record.adopt_sends(&old.sends);
-                        record.adopt_figures(&old.figures);
-                        record.profile.consent.take_refusals(&old.profile.consent);
+                        record.adopt(old);
                     }
                 }
                 if let Some(oldest) = record.makes_room_for(device) {
@@ -213,6 +211,7 @@ impl Engine {
         if let Some(record) = self.records.get(workspace, &subject).await? {
             self.finish_moves(workspace, &subject, &record).await?;
         }
+        self.store.offers.forget_grants(workspace, &subject).await?;
         self.records
             .change(workspace, &subject, |record: &mut Record, exists| {
                 let releases = record.devices.iter().map(|device| device.id.clone()).collect();

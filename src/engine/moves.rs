@@ -5,7 +5,6 @@
 //! is taken over; the device is taken out there, if it is still as it was taken over; the note goes. Each of it may be done
 //! again, by the next one who comes across the note: a registration, a check-in, a timer.
 
-use std::sync::Arc;
 
 use super::{
     Engine, EngineError,
@@ -106,12 +105,9 @@ impl Engine {
                     };
                 }
                 if from.user().is_none() {
-                    let (sends, consent) = (record.sends.clone(), record.profile.consent.clone());
-                    let figures = Arc::clone(&record.figures);
-                    record.adopt_sends(&before.sends);
-                    record.adopt_figures(&before.figures);
-                    record.profile.consent.take_refusals(&before.profile.consent);
-                    changed |= sends != record.sends || consent != record.profile.consent || figures != record.figures;
+                    let known = record.clone();
+                    record.adopt(before);
+                    changed |= *record != known;
                 }
                 if !changed {
                     return Change::new((), Write::Nothing);

@@ -347,6 +347,9 @@ pub trait HotStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Present>, StoreError>;
 
+    /// How many devices are in a geofence.
+    async fn count_present(&self, workspace: &WorkspaceId, geofence: &GeofenceId) -> Result<u64, StoreError>;
+
     /// Keeps an outside event until everybody whom it is about was told. False when it is known already.
     async fn put_event(&self, workspace: &WorkspaceId, event: &OutsideEvent, at: Timestamp)
     -> Result<bool, StoreError>;

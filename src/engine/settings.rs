@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Engine, EngineError, ports::StoredSettings};
 use crate::domain::{
+    campaign::CampaignRules,
     ids::WorkspaceId,
     json_reader::Refusal,
     presence::PresenceRules,
@@ -21,6 +22,8 @@ pub struct CurrentSettings {
     pub presence: PresenceRules,
     /// What it has of its own of how fast its pushes leave.
     pub pace: PaceSettings,
+    /// What counts for all its campaigns.
+    pub campaigns: CampaignRules,
 }
 
 impl Engine {
@@ -56,6 +59,7 @@ impl Engine {
         CurrentSettings {
             presence: stored.settings.presence.over(self.presence),
             pace: stored.settings.pace,
+            campaigns: stored.settings.campaigns,
             own: stored.document,
         }
     }

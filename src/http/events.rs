@@ -15,7 +15,7 @@ use crate::{
     domain::{
         event::{EventTarget, OutsideEvent},
         figures::{PURCHASE, Purchase},
-        ids::{CauseId, Topic, UserId},
+        ids::{CauseId, ExternalId, GeofenceId, Tag, Topic, UserId},
         json_reader::Node,
         time::{DurationMs, Timestamp},
     },
@@ -40,8 +40,16 @@ struct EventBody {
     at: Option<Timestamp>,
     user_id: Option<String>,
     topic: Option<String>,
+    geofence: Option<GeofenceBody>,
     #[serde(default)]
     data: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GeofenceBody {
+    tag: String,
+    external_id: String,
 }
 
 impl EventBody {
@@ -57,10 +65,19 @@ impl EventBody {
         if self.event_type.is_empty() || self.event_type.len() > TYPE_BYTES_MAX {
             return Err(invalid("/type", &format!("must have 1 to {TYPE_BYTES_MAX} bytes")));
         }
-        let target = match (self.user_id, self.topic) {
-            (Some(user), None) => EventTarget::User(UserId::new(user).map_err(|error| invalid("/userId", &error))?),
-            (None, Some(topic)) => EventTarget::Topic(Topic::new(topic).map_err(|error| invalid("/topic", &error))?),
-            _ => return Err(invalid("", &"needs exactly one of userId and topic")),
+        let target = match (self.user_id, self.topic, self.geofence) {
+            (Some(user), None, None) => {
+                EventTarget::User(UserId::new(user).map_err(|error| invalid("/userId", &error))?)
+            }
+            (None, Some(topic), None) => {
+                EventTarget::Topic(Topic::new(topic).map_err(|error| invalid("/topic", &error))?)
+            }
+            (None, None, Some(geofence)) => EventTarget::Geofence(GeofenceId {
+                tag: Tag::new(geofence.tag).map_err(|error| invalid("/geofence/tag", &error))?,
+                external_id: ExternalId::new(geofence.external_id)
+                    .map_err(|error| invalid("/geofence/externalId", &error))?,
+            }),
+            _ => return Err(invalid("", &"needs exactly one of userId, topic and geofence")),
         };
         let size = serde_json::to_string(&self.data).map_or(usize::MAX, |text| text.len());
         if size > DATA_BYTES_MAX {

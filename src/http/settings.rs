@@ -35,6 +35,7 @@ fn settings_body(app: &App, current: &CurrentSettings) -> Value {
             "crossedLengthMax": rules.crossed_length_max_m, "crossedTimeMax": rules.crossed_time_max,
         },
         "pace": {"perMinuteMax": per_minute_max},
+        "campaigns": current.campaigns.to_json(),
         "own": current.own,
     })
 }

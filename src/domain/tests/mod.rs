@@ -24,6 +24,8 @@ use crate::domain::{
 };
 use crate::geo::{Position, Shape};
 
+mod decisions;
+mod ladders;
 mod stays;
 
 const DAY: i64 = 24 * 3600 * 1000;

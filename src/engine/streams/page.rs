@@ -53,6 +53,7 @@ impl Engine {
         let events = facts.facts.into_iter().filter_map(|(place, fact)| match fact {
             Fact::Event(event) => Some((place, event)),
             Fact::Decision { .. }
+            | Fact::HeldOut { .. }
             | Fact::Delivery { .. }
             | Fact::Reaction { .. }
             | Fact::Redeemed { .. }

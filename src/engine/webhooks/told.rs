@@ -170,6 +170,6 @@ fn tell(place: FactCursor, fact: Fact) -> Option<Told> {
             subject: None,
             data: json!({"deviceId": device, "reason": reason}),
         },
-        Fact::Decision { .. } | Fact::Doubted { .. } => return None,
+        Fact::Decision { .. } | Fact::HeldOut { .. } | Fact::Doubted { .. } => return None,
     })
 }

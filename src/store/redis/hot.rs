@@ -213,6 +213,10 @@ impl HotStore for RedisStore {
         self.list_followers(workspace, topic, after, limit).await
     }
 
+    async fn count_present(&self, workspace: &WorkspaceId, geofence: &GeofenceId) -> Result<u64, StoreError> {
+        self.number_of_present(workspace, geofence).await
+    }
+
     async fn count_followers(&self, workspace: &WorkspaceId, topic: &Topic) -> Result<u64, StoreError> {
         self.number_of_followers(workspace, topic).await
     }

@@ -505,6 +505,12 @@ impl HotStore for SqliteStore {
         .await
     }
 
+    async fn count_present(&self, workspace: &WorkspaceId, geofence: &GeofenceId) -> Result<u64, StoreError> {
+        let (workspace, geofence) = (workspace.clone(), geofence.clone());
+        self.read(move |connection| present::count(connection, &workspace, &geofence))
+            .await
+    }
+
     fn is_shared(&self) -> bool {
         false
     }

@@ -157,6 +157,7 @@ fn entered(number: u128) -> Event {
         confidence: 3,
         duration: None,
         reason: None,
+        content: None,
     }
 }
 

@@ -118,6 +118,7 @@ pub(super) fn delivery(number: u128, due: i64) -> Delivery {
         decided_at: Timestamp(due),
         expires_at: Timestamp(due + 1_000_000),
         still_there: false,
+        ladder: None,
         why: Vec::new(),
     }
 }
