@@ -184,6 +184,9 @@ mod tests {
         insta::assert_snapshot!(code.as_str());
         assert_eq!(OfferCode::uploaded("  "), Err(CodeProblem::Empty));
         assert_eq!(OfferCode::uploaded(&"x".repeat(65)), Err(CodeProblem::TooLong));
-        assert_eq!(OfferCode::uploaded("SUMMER 26").map(|code| code.to_string()), Ok("SUMMER 26".to_owned()));
+        assert_eq!(
+            OfferCode::uploaded("SUMMER 26").map(|code| code.to_string()),
+            Ok("SUMMER 26".to_owned())
+        );
     }
 }

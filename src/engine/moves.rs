@@ -5,7 +5,6 @@
 //! is taken over; the device is taken out there, if it is still as it was taken over; the note goes. Each of it may be done
 //! again, by the next one who comes across the note: a registration, a check-in, a timer.
 
-
 use super::{
     Engine, EngineError,
     records::{Change, Write},

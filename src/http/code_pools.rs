@@ -70,8 +70,12 @@ async fn put(
     caller.require(Role::Marketer)?;
     let pool = name(&path)?;
     let bytes = body::read(&request, payload, CODES_MAX * (CODE_BYTES_MAX + 2)).await?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|error| Problem::new(Code::FileUnreadable, format!("no UTF-8 at byte {}", error.valid_up_to())))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        Problem::new(
+            Code::FileUnreadable,
+            format!("no UTF-8 at byte {}", error.valid_up_to()),
+        )
+    })?;
     let (mut codes, mut errors) = (Vec::new(), Vec::new());
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim().trim_matches('"');
@@ -96,7 +100,12 @@ async fn put(
         let detail = format!("holds {} codes, the limit of one upload is {CODES_MAX}", codes.len());
         return Err(Problem::new(Code::TooManyItems, detail));
     }
-    let added = app.engine.store.offers.put_codes(&caller.workspace, &pool, &codes).await?;
+    let added = app
+        .engine
+        .store
+        .offers
+        .put_codes(&caller.workspace, &pool, &codes)
+        .await?;
     let known = codes.len() as u64 - added;
     Ok(HttpResponse::Ok().json(json!({"pool": pool, "read": codes.len(), "added": added, "known": known})))
 }
@@ -105,6 +114,11 @@ async fn put(
 async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
     let pool = name(&path)?;
-    let removed = app.engine.store.offers.drop_free_codes(&caller.workspace, &pool).await?;
+    let removed = app
+        .engine
+        .store
+        .offers
+        .drop_free_codes(&caller.workspace, &pool)
+        .await?;
     Ok(HttpResponse::Ok().json(json!({"pool": pool, "removed": removed})))
 }

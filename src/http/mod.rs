@@ -18,8 +18,8 @@ use crate::{
 pub mod auth;
 mod body;
 mod campaigns;
-mod code_pools;
 mod check_ins;
+mod code_pools;
 mod dead_letters;
 mod deliveries;
 mod devices;

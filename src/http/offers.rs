@@ -24,9 +24,16 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 async fn list(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
     let Identity::Device(device) = &caller.identity else {
-        return Err(Problem::new(Code::NotAllowed, "this needs a device token: offers are a customer's own"));
+        return Err(Problem::new(
+            Code::NotAllowed,
+            "this needs a device token: offers are a customer's own",
+        ));
     };
-    let owners = app.engine.records.each_owner(&caller.workspace, std::slice::from_ref(device)).await;
+    let owners = app
+        .engine
+        .records
+        .each_owner(&caller.workspace, std::slice::from_ref(device))
+        .await;
     let owner = owners.into_iter().next().transpose()?.flatten();
     let subject = owner.ok_or_else(|| Problem::new(Code::DeviceUnknown, "nobody has registered this device"))?;
     let now = app.engine.clock.now();
@@ -50,9 +57,17 @@ async fn unlimited(app: &App, caller: &Caller, subject: &SubjectId, now: Timesta
         user: Some(user.clone()),
         ..DeliveryFilter::default()
     };
-    let rows = app.engine.store.hot.deliveries(&caller.workspace, filter, OFFERS_MAX).await?;
+    let rows = app
+        .engine
+        .store
+        .hot
+        .deliveries(&caller.workspace, filter, OFFERS_MAX)
+        .await?;
     let catalogue = app.engine.catalogues.of(&caller.workspace);
-    let live = rows.iter().map(|row| &row.delivery).filter(|delivery| delivery.expires_at > now);
+    let live = rows
+        .iter()
+        .map(|row| &row.delivery)
+        .filter(|delivery| delivery.expires_at > now);
     let shown = live.filter_map(|delivery| {
         let campaign = catalogue.campaigns.get(&delivery.campaign)?;
         let offer = campaign.offers.get(delivery.offer)?;

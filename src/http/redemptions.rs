@@ -52,9 +52,13 @@ impl RedemptionBody {
     fn validate(self, id: String, app: &App) -> Result<RedemptionAsk, Problem> {
         let wrong = |pointer: &str, detail: String| Problem::field(Code::FieldInvalid, pointer, detail);
         if self.amount.is_some_and(|amount| !(amount.abs() <= AMOUNT_MAX)) {
-            return Err(wrong("/amount", format!("must be between -{AMOUNT_MAX} and {AMOUNT_MAX}")));
+            return Err(wrong(
+                "/amount",
+                format!("must be between -{AMOUNT_MAX} and {AMOUNT_MAX}"),
+            ));
         }
-        let is_currency = |currency: &String| currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
+        let is_currency =
+            |currency: &String| currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
         if self.currency.as_ref().is_some_and(|currency| !is_currency(currency)) {
             return Err(wrong("/currency", "must be an ISO 4217 name such as EUR".to_owned()));
         }

@@ -33,7 +33,10 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-fn sides<S: HotStore + ControlStore + WebhookStore + OfferStore + 'static>(store: &Arc<S>, tokens: Arc<dyn SharedTokens>) -> Store {
+fn sides<S: HotStore + ControlStore + WebhookStore + OfferStore + 'static>(
+    store: &Arc<S>,
+    tokens: Arc<dyn SharedTokens>,
+) -> Store {
     Store {
         hot: Arc::<S>::clone(store),
         control: Arc::<S>::clone(store),

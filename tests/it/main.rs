@@ -26,6 +26,7 @@ mod mall;
 mod moves;
 mod nginx;
 mod nodes;
+mod offers;
 mod outages;
 mod owntracks;
 mod pace;

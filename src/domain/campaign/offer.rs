@@ -72,7 +72,9 @@ impl Offer {
                 }
                 if let Some(source) = terms.field("codes")? {
                     if terms.field("code")?.is_some() {
-                        return Err(source.refuse("each push gets a code of its own; leave out `code`, which all share"));
+                        return Err(
+                            source.refuse("each push gets a code of its own; leave out `code`, which all share")
+                        );
                     }
                     codes = Codes::read(&source)?;
                 }

@@ -209,12 +209,7 @@ fn in_time(
 }
 
 /// Among which zones the campaign may choose.
-pub fn zones(
-    profile: &Profile,
-    device: Option<&Device>,
-    place: Option<&GeofenceId>,
-    catalogue: &Catalogue,
-) -> Zones {
+pub fn zones(profile: &Profile, device: Option<&Device>, place: Option<&GeofenceId>, catalogue: &Catalogue) -> Zones {
     let places = &catalogue.places;
     let of_customer = profile.time_zone(device).and_then(|name| Zone::named(name).ok());
     Zones {

@@ -56,9 +56,7 @@ impl Dispatcher {
         let mut ready = Vec::with_capacity(looked.len());
         for (looked, code) in looked.into_iter().zip(codes) {
             let push = match &code {
-                Ok(Ok(code)) => self
-                    .check(&looked, now)
-                    .and_then(|wanted| wanted.render(code.as_ref())),
+                Ok(Ok(code)) => self.check(&looked, now).and_then(|wanted| wanted.render(code.as_ref())),
                 Ok(Err(())) => {
                     self.defer(looked.row, now.plus(AWAY_AGAIN), now).await;
                     continue;

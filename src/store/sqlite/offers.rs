@@ -12,14 +12,16 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        Claim, Claimed, CodeSource, GRANT_KEPT, Grant, GrantState, OfferStore, PoolState, Redeemed, Redemption, Settlement, StoreError,
+        Claim, Claimed, CodeSource, GRANT_KEPT, Grant, GrantState, OfferStore, PoolState, Redeemed, Redemption,
+        Settlement, StoreError,
     },
 };
 
 /// What a code takes in its table and its indexes.
 const CODE_ROW_BYTES: usize = 200;
 
-const COLUMNS: &str = "delivery, subject, campaign, code, state, expires_at, terms, redeemed_at, redeemed_as, redemption";
+const COLUMNS: &str =
+    "delivery, subject, campaign, code, state, expires_at, terms, redeemed_at, redeemed_as, redemption";
 
 fn damaged(column: usize, what: &str) -> rusqlite::Error {
     unreadable(column, StoreError::Damaged(what.to_owned()))
@@ -305,7 +307,9 @@ impl OfferStore for SqliteStore {
         let (workspace, pool, codes) = (workspace.clone(), pool.to_owned(), codes.to_vec());
         let bytes = codes.len() * CODE_ROW_BYTES;
         self.writer
-            .write_large(bytes, move |connection| put_codes(connection, workspace.as_str(), &pool, &codes))
+            .write_large(bytes, move |connection| {
+                put_codes(connection, workspace.as_str(), &pool, &codes)
+            })
             .await
     }
 

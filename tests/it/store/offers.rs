@@ -66,16 +66,35 @@ fn granted(text: &str) -> Claimed {
 pub(super) async fn each_delivery_gets_one_code_of_a_pool(store: Store) {
     let pool = || CodeSource::Pool("summer".to_owned());
     let codes = ["a", "b", "c"].map(code);
-    assert_eq!(store.offers.put_codes(&workspace(), "summer", &codes).await.expect("put"), 3);
     assert_eq!(
-        store.offers.put_codes(&workspace(), "summer", &[code("c"), code("d")]).await.expect("put"),
+        store
+            .offers
+            .put_codes(&workspace(), "summer", &codes)
+            .await
+            .expect("put"),
+        3
+    );
+    assert_eq!(
+        store
+            .offers
+            .put_codes(&workspace(), "summer", &[code("c"), code("d")])
+            .await
+            .expect("put"),
         1,
         "what is there already is passed over"
     );
     let both = claimed(&store, vec![claim(1, pool()), claim(2, pool())]).await;
     assert_eq!(both, [granted("a"), granted("b")]);
-    assert_eq!(claimed(&store, vec![claim(1, pool())]).await, [granted("a")], "however often it asks");
-    store.offers.settle(vec![ended(2, false), ended(1, true)]).await.expect("settled");
+    assert_eq!(
+        claimed(&store, vec![claim(1, pool())]).await,
+        [granted("a")],
+        "however often it asks"
+    );
+    store
+        .offers
+        .settle(vec![ended(2, false), ended(1, true)])
+        .await
+        .expect("settled");
     let more = vec![claim(3, pool()), claim(4, pool()), claim(5, pool()), claim(6, pool())];
     let mut more = claimed(&store, more).await;
     assert_eq!(more.pop(), Some(Claimed::PoolEmpty));
@@ -86,7 +105,11 @@ pub(super) async fn each_delivery_gets_one_code_of_a_pool(store: Store) {
     let pools = store.offers.pools(&workspace()).await.expect("pools");
     assert_eq!((pools.len(), pools[0].free, pools[0].taken), (1, 0, 4));
     store.offers.settle(vec![ended(1, false)]).await.expect("settled");
-    let live = store.offers.grants_of(&workspace(), &subject("mia"), NOW, 10).await.expect("grants");
+    let live = store
+        .offers
+        .grants_of(&workspace(), &subject("mia"), NOW, 10)
+        .await
+        .expect("grants");
     assert_eq!(live.len(), 1, "what was sent stays with its customer");
     assert_eq!(live[0].code, Some(code("a")));
 }
@@ -106,36 +129,71 @@ pub(super) async fn a_budget_is_never_overdrawn(store: Store) {
     let outcomes = join_all(tries).await;
     let count = |wanted: &Claimed| outcomes.iter().filter(|claimed| *claimed == wanted).count();
     assert_eq!((count(&Claimed::Granted(None)), count(&Claimed::BudgetSpent)), (7, 33));
-    let given = outcomes.iter().position(|claimed| *claimed == Claimed::Granted(None)).expect("one");
-    store.offers.settle(vec![ended(given as u128, false), ended(given as u128, false)]).await.expect("settled");
-    assert_eq!(store.offers.budget_used(&workspace(), &campaign()).await.expect("a count"), 6);
+    let given = outcomes
+        .iter()
+        .position(|claimed| *claimed == Claimed::Granted(None))
+        .expect("one");
+    store
+        .offers
+        .settle(vec![ended(given as u128, false), ended(given as u128, false)])
+        .await
+        .expect("settled");
+    assert_eq!(
+        store
+            .offers
+            .budget_used(&workspace(), &campaign())
+            .await
+            .expect("a count"),
+        6
+    );
     let next = Claim {
         budget_max: Some(7),
         ..claim(100, CodeSource::None)
     };
-    assert_eq!(claimed(&store, vec![next]).await, [Claimed::Granted(None)], "what comes back is given again");
+    assert_eq!(
+        claimed(&store, vec![next]).await,
+        [Claimed::Granted(None)],
+        "what comes back is given again"
+    );
 }
 
 pub(super) async fn racing_tills_redeem_a_code_once(store: Store) {
     let store = Arc::new(store);
     let generated = OfferCode::generated(12_345);
     let grant = claim(1, CodeSource::Generated(generated.clone()));
-    assert_eq!(claimed(&store, vec![grant]).await, [Claimed::Granted(Some(generated.clone()))]);
+    assert_eq!(
+        claimed(&store, vec![grant]).await,
+        [Claimed::Granted(Some(generated.clone()))]
+    );
     let other = claim(2, CodeSource::Generated(generated.clone()));
     assert_eq!(claimed(&store, vec![other]).await, [Claimed::CodeTaken]);
     let tills = (0..20).map(|till| {
         let (store, code) = (Arc::clone(&store), generated.clone());
         async move {
             let redemption = redemption(&format!("till {till}"), NOW);
-            store.offers.redeem(&workspace(), &code, &redemption).await.expect("an answer")
+            store
+                .offers
+                .redeem(&workspace(), &code, &redemption)
+                .await
+                .expect("an answer")
         }
     });
     let outcomes = join_all(tills).await;
-    let done: Vec<usize> = (0..20).filter(|till| matches!(outcomes[*till], Redeemed::Done(_))).collect();
+    let done: Vec<usize> = (0..20)
+        .filter(|till| matches!(outcomes[*till], Redeemed::Done(_)))
+        .collect();
     assert_eq!(done.len(), 1, "{outcomes:?}");
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Redeemed::Done(_) | Redeemed::Used(_))));
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, Redeemed::Done(_) | Redeemed::Used(_)))
+    );
     let same = redemption(&format!("till {}", done[0]), NOW.plus(DurationMs::from_secs(9)));
-    let again = store.offers.redeem(&workspace(), &generated, &same).await.expect("an answer");
+    let again = store
+        .offers
+        .redeem(&workspace(), &generated, &same)
+        .await
+        .expect("an answer");
     let Redeemed::Done(grant) = again else {
         panic!("asked again under the same name: {again:?}")
     };
@@ -147,14 +205,33 @@ pub(super) async fn racing_tills_redeem_a_code_once(store: Store) {
 pub(super) async fn a_code_ends_and_an_unknown_one_is_said_to_be(store: Store) {
     let late = NOW.plus(DurationMs::from_secs(60));
     claimed(&store, vec![claim(1, CodeSource::Generated(code("x")))]).await;
-    let outcome = store.offers.redeem(&workspace(), &code("x"), &redemption("r", late)).await.expect("an answer");
+    let outcome = store
+        .offers
+        .redeem(&workspace(), &code("x"), &redemption("r", late))
+        .await
+        .expect("an answer");
     assert!(matches!(outcome, Redeemed::Expired(_)), "{outcome:?}");
-    let outcome = store.offers.redeem(&workspace(), &code("y"), &redemption("r", NOW)).await.expect("an answer");
+    let outcome = store
+        .offers
+        .redeem(&workspace(), &code("y"), &redemption("r", NOW))
+        .await
+        .expect("an answer");
     assert_eq!(outcome, Redeemed::Unknown);
-    store.offers.put_codes(&workspace(), "p", &[code("free")]).await.expect("put");
-    let outcome = store.offers.redeem(&workspace(), &code("free"), &redemption("r", NOW)).await.expect("an answer");
+    store
+        .offers
+        .put_codes(&workspace(), "p", &[code("free")])
+        .await
+        .expect("put");
+    let outcome = store
+        .offers
+        .redeem(&workspace(), &code("free"), &redemption("r", NOW))
+        .await
+        .expect("an answer");
     assert_eq!(outcome, Redeemed::Unknown, "nobody was given it");
-    assert_eq!(store.offers.drop_free_codes(&workspace(), "p").await.expect("dropped"), 1);
+    assert_eq!(
+        store.offers.drop_free_codes(&workspace(), "p").await.expect("dropped"),
+        1
+    );
     assert!(store.offers.pools(&workspace()).await.expect("pools").is_empty());
 }
 
@@ -167,8 +244,23 @@ pub(super) async fn what_nobody_settled_is_found(store: Store) {
     let found = store.offers.reserved(&workspace(), NOW, 10).await.expect("found");
     assert_eq!(found, [DeliveryId(Uuid::from_u128(1))]);
     store.offers.settle(vec![ended(1, true)]).await.expect("settled");
-    assert!(store.offers.reserved(&workspace(), NOW, 10).await.expect("found").is_empty());
-    store.offers.forget_grants(&workspace(), &subject("mia")).await.expect("forgotten");
-    let live = store.offers.grants_of(&workspace(), &subject("mia"), NOW, 10).await.expect("grants");
+    assert!(
+        store
+            .offers
+            .reserved(&workspace(), NOW, 10)
+            .await
+            .expect("found")
+            .is_empty()
+    );
+    store
+        .offers
+        .forget_grants(&workspace(), &subject("mia"))
+        .await
+        .expect("forgotten");
+    let live = store
+        .offers
+        .grants_of(&workspace(), &subject("mia"), NOW, 10)
+        .await
+        .expect("grants");
     assert!(live.is_empty());
 }
