@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 7;
+const TABLES_VERSION: i64 = 8;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -63,6 +63,9 @@ CREATE TABLE geofence_edit (
 CREATE TABLE campaign (
     workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
+CREATE TABLE campaign_version (
+    workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (workspace, id, version)) WITHOUT ROWID;
 CREATE TABLE settings (
     workspace TEXT PRIMARY KEY, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE webhook (
