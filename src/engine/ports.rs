@@ -12,8 +12,8 @@ mod shared_tokens;
 mod webhooks;
 
 pub use control::{
-    ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoredEdit,
-    StoredSettings,
+    ApiKey, CAMPAIGN_VERSIONS_KEPT, CampaignVersion, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role,
+    SetSummary, SetVersion, StoredEdit, StoredSettings,
 };
 pub use shared_tokens::{SharedToken, SharedTokens};
 

@@ -18,7 +18,7 @@ use crate::{
         ids::CampaignId,
         json_reader::Refusal,
     },
-    engine::ports::{Role, StoreError},
+    engine::ports::{CampaignVersion, Role, StoreError},
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -30,6 +30,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(get))
                 .route(web::delete().to(delete)),
         )
+        .service(resource("/v1/campaigns/{id}/versions").route(web::get().to(versions)))
         .service(resource("/v1/campaigns/{id}/start").route(web::post().to(start)))
         .service(resource("/v1/campaigns/{id}/pause").route(web::post().to(pause)))
         .service(resource("/v1/campaigns/{id}/end").route(web::post().to(end)));
@@ -128,6 +129,29 @@ async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Re
     let id = path_id("the campaign's id", &path, CampaignId::new)?;
     let (campaign, document) = find(&app, &caller, &id).await?;
     Ok(HttpResponse::Ok().json(answered(&app, &caller, &campaign, document)))
+}
+
+/// What the campaign said, newest first: deliveries and verdicts name a version.
+async fn versions(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Viewer)?;
+    let id = path_id("the campaign's id", &path, CampaignId::new)?;
+    let control = &app.engine.store.control;
+    let versions = control.campaign_versions(&caller.workspace, &id).await?;
+    if versions.is_empty() {
+        return Err(Problem::new(
+            Code::CampaignUnknown,
+            format!("there is no campaign `{id}`"),
+        ));
+    }
+    let items = versions.into_iter().map(
+        |CampaignVersion {
+             version,
+             created_at,
+             document,
+         }| json!({"version": version, "createdAt": created_at, "campaign": document}),
+    );
+    let items: Vec<Value> = items.collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": null})))
 }
 
 async fn start(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {

@@ -57,6 +57,18 @@ fn a_campaign_is_drafted_started_paused_and_ended() {
         assert_eq!(state(), (json!(status), json!(version)));
         assert_eq!(said(), pushed, "{verb}");
     }
+    let versions = world.api.get("/v1/campaigns/hello/versions")["items"].clone();
+    let said_then: Vec<(Value, Value)> = versions
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|version| (version["version"].clone(), version["campaign"]["status"].clone()))
+        .collect();
+    let expected = [(5, "ended"), (4, "active"), (3, "paused"), (2, "active"), (1, "draft")];
+    assert_eq!(
+        said_then,
+        expected.map(|(version, status)| (json!(version), json!(status)))
+    );
     to("start");
     world.clock.advance(DurationMs::from_secs(3600));
     assert_eq!(state(), (json!("ended"), json!(6)), "its schedule is over");

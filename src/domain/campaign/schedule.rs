@@ -38,7 +38,7 @@ pub struct Schedule {
 /// An instant, or what a clock shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    Instant(Timestamp),
+    Exact(Timestamp),
     Local(DateTime),
 }
 
@@ -46,7 +46,7 @@ impl Moment {
     fn read(node: &Node<'_>) -> Result<Self, Refusal> {
         let text = node.text()?;
         if let Ok(instant) = Timestamp::parse(text) {
-            return Ok(Self::Instant(instant));
+            return Ok(Self::Exact(instant));
         }
         // A text with a broken zone must not be taken for one without.
         let is_local = !text.contains(['Z', 'z', '[', '+']);
@@ -59,7 +59,7 @@ impl Moment {
 
     fn instant(self, zone: Zone) -> Timestamp {
         match self {
-            Self::Instant(instant) => instant,
+            Self::Exact(instant) => instant,
             Self::Local(local) => zone.instant(local),
         }
     }
@@ -104,7 +104,7 @@ impl Schedule {
                 .transpose()?,
         };
         let never = match (schedule.from, schedule.until) {
-            (Some(Moment::Instant(from)), Some(Moment::Instant(until))) => from >= until,
+            (Some(Moment::Exact(from)), Some(Moment::Exact(until))) => from >= until,
             (Some(Moment::Local(from)), Some(Moment::Local(until))) => from >= until,
             _ => false,
         };

@@ -63,6 +63,9 @@ CREATE TABLE geofence_edit (
 CREATE TABLE campaign (
     workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
+CREATE TABLE campaign_version (
+    workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (workspace, id, version)) WITHOUT ROWID;
 CREATE TABLE settings (
     workspace TEXT PRIMARY KEY, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE webhook (

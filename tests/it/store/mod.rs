@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::redis_server::{Cluster, Redis};
 
+mod campaigns;
 mod devices;
 mod differential;
 mod facts;
@@ -163,6 +164,8 @@ on_every_store! {
         a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_wish_back,
         an_ended_delivery_stays_ended_and_lists_newest_first,
         a_row_that_nobody_finishes_is_set_aside_until_somebody_asks;
+    campaigns:
+        the_newest_versions_of_a_campaign_are_kept;
     devices:
         a_device_belongs_to_who_claimed_it_last,
         of_racing_first_claims_one_wins,
