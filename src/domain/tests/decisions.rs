@@ -262,7 +262,7 @@ fn who_was_there_a_while_ago_is_asked_too() {
     day.now += MINUTE;
     day.is_at(0, NOWHERE);
     assert_eq!(day.record.been.len(), 1);
-    day.record.update_consent(crate::domain::customer::Consent {
+    day.record.update_consent(&crate::domain::customer::Consent {
         location: Some(false),
         ..Default::default()
     });
