@@ -8,7 +8,7 @@ use crate::domain::{
     ids::WorkspaceId,
     json_reader::Refusal,
     presence::PresenceRules,
-    settings::{Settings, merge},
+    settings::{PaceSettings, Settings, merge},
 };
 
 /// How often a change is made again because another one was first.
@@ -22,6 +22,8 @@ pub struct CurrentSettings {
     pub presence: PresenceRules,
     /// What counts for all its campaigns.
     pub campaigns: CampaignRules,
+    /// What it has of its own of how fast its pushes leave.
+    pub pace: PaceSettings,
 }
 
 impl Engine {
@@ -57,6 +59,7 @@ impl Engine {
         CurrentSettings {
             presence: stored.settings.presence.over(self.presence),
             campaigns: stored.settings.campaigns,
+            pace: stored.settings.pace,
             own: stored.document,
         }
     }
