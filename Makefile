@@ -84,7 +84,7 @@ prove-redis: ## Kill, stop, fill and delay Redis, and replace a cluster's master
 	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \
 		$(CARGO) test --release --locked --test it -- --nocapture --test-threads 1 proofs::redis proofs::cluster
 
-prove-dispatch: ## Break the way to the providers and kill servers while many pushes leave (BECKON_PROVE_PUSHES=1000000)
+prove-dispatch: ## Send a million pushes through all that providers do wrong, cuts, and servers that die (BECKON_PROVE_PUSHES)
 	BECKON_PROVE_PUSHES=$${BECKON_PROVE_PUSHES:-1000000} \
 		$(CARGO) test --release --locked --test it chaos -- --nocapture --test-threads 1
 

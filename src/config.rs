@@ -287,6 +287,7 @@ impl Config {
             file_bytes_max: self.geofences.file_bytes_max,
             check_ins_max: self.http.check_ins_max,
             future_max: self.http.future_max,
+            workspace_per_minute_max: self.pace.limits().workspace_per_minute_max,
         }
     }
 

@@ -116,6 +116,7 @@ pub struct Metrics {
     decided: Counter,
     conflicts: Counter,
     deferred: Counter,
+    unreadable_facts: Counter,
     paused: Gauge<i64, AtomicI64>,
     outbox: Gauge<i64, AtomicI64>,
     geofences: Gauge<i64, AtomicI64>,
@@ -142,6 +143,7 @@ impl Default for Metrics {
             decided: Counter::<u64, AtomicU64>::default(),
             conflicts: Counter::<u64, AtomicU64>::default(),
             deferred: Counter::<u64, AtomicU64>::default(),
+            unreadable_facts: Counter::<u64, AtomicU64>::default(),
             paused: Gauge::default(),
             outbox: Gauge::default(),
             geofences: Gauge::default(),
@@ -184,6 +186,11 @@ impl Metrics {
             "deliveries_deferred",
             "Times that a delivery waits for a speed, a quota or a credential",
             self.deferred.clone(),
+        );
+        registry.register(
+            "facts_unreadable",
+            "Facts that a stream or a webhook has left out because they can't be read",
+            self.unreadable_facts.clone(),
         );
         registry.register(
             "push_credentials_paused",
@@ -236,6 +243,11 @@ impl Metrics {
     /// A delivery waits for a speed, a quota or a credential.
     pub fn deferred(&self) {
         self.deferred.inc();
+    }
+
+    /// A fact can't be read, and somebody who is told of facts is not told of it.
+    pub fn fact_unreadable(&self) {
+        self.unreadable_facts.inc();
     }
 
     /// So many push credentials are wrong.

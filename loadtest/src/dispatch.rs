@@ -59,11 +59,13 @@ pub(crate) struct Dispatch {
     /// Requests under way at once to one provider; 0 takes the default
     #[arg(long, default_value_t = 0)]
     in_flight: usize,
+    /// Customers' records kept in memory
+    #[arg(long, default_value_t = 100_000)]
+    cached_records: usize,
 }
 
 /// Customers written in one round trip.
 const BATCH: usize = 500;
-const CACHED_RECORDS: usize = 100_000;
 const VERSIONS_KEPT: u32 = 10;
 const PATIENCE: Duration = Duration::from_mins(20);
 const TOPIC: &str = "flight:X1/today";
@@ -172,7 +174,7 @@ impl Dispatch {
             Arc::new(SystemClock),
             PresenceRules::DEFAULT,
             VERSIONS_KEPT,
-            CACHED_RECORDS,
+            self.cached_records,
             config.stream_limits(),
             Arc::default(),
         );

@@ -22,12 +22,22 @@ const CROSSED_TIMES: RangeInclusive<DurationMs> = DurationMs::from_secs(0)..=Dur
 const CROSSED_LENGTHS_M: RangeInclusive<f64> = 0.0..=100_000.0;
 /// Speeds that nobody exceeds, in km/h.
 const SPEEDS_KM_PER_H: RangeInclusive<f64> = 1.0..=1e9;
+/// Most pushes in a minute that a limit may allow.
+const PER_MINUTE_MAX: i64 = 60_000_000;
 
 /// A workspace's own settings.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Settings {
     /// How evidence is weighed and how long it holds.
     pub presence: PresenceSettings,
+    /// How fast its pushes leave.
+    pub pace: PaceSettings,
+}
+
+/// What a workspace has of its own of how fast its pushes leave.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PaceSettings {
+    per_minute_max: Option<u32>,
 }
 
 /// What a workspace has of its own of [`PresenceRules`].
@@ -49,14 +59,39 @@ impl Settings {
     /// Reads a workspace's document. Fields that nobody knows are refused: one that is ignored would be believed to hold.
     pub fn read(document: &Value) -> Result<Self, Refusal> {
         let root = Node::root(document);
-        root.only(&["presence"])?;
-        let presence = root.field("presence")?;
+        root.only(&["presence", "pace"])?;
+        let (presence, pace) = (root.field("presence")?, root.field("pace")?);
         Ok(Self {
             presence: presence
                 .map(|node| PresenceSettings::read(&node))
                 .transpose()?
                 .unwrap_or_default(),
+            pace: pace
+                .map(|node| PaceSettings::read(&node))
+                .transpose()?
+                .unwrap_or_default(),
         })
+    }
+}
+
+impl PaceSettings {
+    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
+        node.only(&["perMinuteMax"])?;
+        let max = node.field("perMinuteMax")?;
+        let max = max.map(|node| node.integer(0, PER_MINUTE_MAX)).transpose()?;
+        Ok(Self {
+            per_minute_max: max.map(|max| max as u32),
+        })
+    }
+
+    /// The limit that counts, in pushes a minute; 0: none. A workspace may be slower than the installation lets it be, and
+    /// not faster.
+    pub fn per_minute_max(&self, installation: u32) -> u32 {
+        match (self.per_minute_max.unwrap_or_default(), installation) {
+            (own, 0) => own,
+            (0, installation) => installation,
+            (own, installation) => own.min(installation),
+        }
     }
 }
 
@@ -186,12 +221,30 @@ mod tests {
             (json!({"presence": {"beaconHolds": "PT0S"}}), "/presence/beaconHolds"),
             (json!({"presence": {"silentAfter": "P2M"}}), "/presence/silentAfter"),
             (json!({"presence": {"crossed": "yes"}}), "/presence/crossed"),
+            (json!({"pace": {"perMinute": 7}}), "/pace/perMinute"),
+            (json!({"pace": {"perMinuteMax": -1}}), "/pace/perMinuteMax"),
+            (json!({"pace": {"perMinuteMax": 1.5}}), "/pace/perMinuteMax"),
+            (json!({"pace": {"perMinuteMax": 60_000_001}}), "/pace/perMinuteMax"),
         ] {
             let refusal = Settings::read(&document).expect_err("refused");
             assert_eq!(refusal.pointer, place, "{document}");
         }
         let refusal = Settings::read(&json!({"presence": {"silentAfter": "P40D"}})).expect_err("refused");
         assert_eq!(refusal.detail, "must be from PT1S to PT744H");
+    }
+
+    #[test]
+    fn a_workspace_may_be_slower_than_the_installation_and_not_faster() {
+        let pace = |own: Value| Settings::read(&json!({"pace": own})).unwrap().pace;
+        let (none, zero, slow) = (
+            pace(json!({})),
+            pace(json!({"perMinuteMax": 0})),
+            pace(json!({"perMinuteMax": 60})),
+        );
+        let over = |installation| [none, zero, slow].map(|pace| pace.per_minute_max(installation));
+        assert_eq!(over(0), [0, 0, 60]);
+        assert_eq!(over(100), [100, 100, 60]);
+        assert_eq!(over(30), [30, 30, 30]);
     }
 
     #[test]

@@ -41,6 +41,7 @@ use crate::domain::{
 };
 use finishing::Ended;
 pub use pacing::PaceLimits;
+use pacing::Unmade;
 
 /// Batches on their way from the lease to their requests: while one waits for the disk, the next one is looked at.
 const BATCHES_MAX: usize = 4;
@@ -87,6 +88,8 @@ struct Row {
     permit: OwnedSemaphorePermit,
     /// When its lease ends at the earliest.
     lease_ends: Instant,
+    /// It is to see whether its credential works again.
+    probe: Option<Unmade>,
 }
 
 /// A row that was looked at again and is to be sent.
@@ -246,6 +249,7 @@ impl Dispatcher {
                 leased,
                 permit,
                 lease_ends,
+                probe: None,
             });
         }
         Ok(rows)

@@ -176,6 +176,35 @@ impl FactCursor {
     }
 }
 
+/// Facts after a place.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FactPage {
+    /// Those that can be read, each with its place.
+    pub facts: Vec<(FactCursor, Fact)>,
+    /// Places of those that can't be, and why: they must not hold up the others.
+    pub unreadable: Vec<(FactCursor, String)>,
+    /// Everything up to there is in this page; `None`: there is nothing.
+    pub upto: Option<FactCursor>,
+    /// As many were found as were asked for, so that there may be more.
+    pub is_full: bool,
+}
+
+impl FactPage {
+    /// A page of what is kept, in order: up to `limit` places with a fact or why there is none.
+    pub fn of(kept: impl IntoIterator<Item = (FactCursor, Result<Fact, String>)>, limit: usize) -> Self {
+        let mut page = Self::default();
+        for (place, fact) in kept {
+            page.upto = Some(place.clone());
+            match fact {
+                Ok(fact) => page.facts.push((place, fact)),
+                Err(why) => page.unreadable.push((place, why)),
+            }
+        }
+        page.is_full = page.facts.len() + page.unreadable.len() >= limit;
+        page
+    }
+}
+
 /// An outside event that is being told to those it is about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FanOut {
@@ -214,13 +243,13 @@ pub trait HotStore: Send + Sync {
     ) -> Result<Vec<Event>, StoreError>;
     /// Up to `limit` facts of the workspace after a place, each with its own; `None`: from the first that is kept. Those
     /// of one customer come in the order in which they were committed. None is passed over, whatever is committed
-    /// meanwhile.
+    /// meanwhile, but those that can't be read, which are named.
     async fn facts_after(
         &self,
         workspace: &WorkspaceId,
         after: Option<&FactCursor>,
         limit: usize,
-    ) -> Result<Vec<(FactCursor, Fact)>, StoreError>;
+    ) -> Result<FactPage, StoreError>;
     /// The place after the last fact that there is now.
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError>;
     /// Whether a reader may go on from that place: this store has given it, and keeps everything after it.

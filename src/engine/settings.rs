@@ -7,7 +7,7 @@ use crate::domain::{
     ids::WorkspaceId,
     json_reader::Refusal,
     presence::PresenceRules,
-    settings::{Settings, merge},
+    settings::{PaceSettings, Settings, merge},
 };
 
 /// How often a change is made again because another one was first.
@@ -19,6 +19,8 @@ pub struct CurrentSettings {
     pub own: Value,
     /// How evidence counts there.
     pub presence: PresenceRules,
+    /// What it has of its own of how fast its pushes leave.
+    pub pace: PaceSettings,
 }
 
 impl Engine {
@@ -53,6 +55,7 @@ impl Engine {
     fn current(&self, stored: StoredSettings) -> CurrentSettings {
         CurrentSettings {
             presence: stored.settings.presence.over(self.presence),
+            pace: stored.settings.pace,
             own: stored.document,
         }
     }

@@ -228,8 +228,9 @@ impl Subscription {
     async fn read_up_to(&mut self, feed: FactCursor) -> Result<Option<Arc<Page>>, EngineError> {
         let hot = &self.engine.store.hot;
         if hot.is_later(&feed, &self.place)? {
-            let found = hot
-                .facts_after(&self.workspace, Some(&self.place), PAGE_FACTS_MAX)
+            let found = self
+                .engine
+                .read_facts(&self.workspace, Some(&self.place), PAGE_FACTS_MAX)
                 .await?;
             if let Some(page) = self.engine.page(&self.workspace, found).await? {
                 return Ok(Some(Arc::new(page)));
@@ -342,9 +343,8 @@ impl Engine {
 
     /// Reads one page for a feed; whether it was full.
     async fn feed_page(&self, workspace: &WorkspaceId, from: &FactCursor) -> Result<bool, EngineError> {
-        let hot = &self.store.hot;
-        let found = hot.facts_after(workspace, Some(from), PAGE_FACTS_MAX).await?;
-        let full = found.len() >= PAGE_FACTS_MAX;
+        let found = self.read_facts(workspace, Some(from), PAGE_FACTS_MAX).await?;
+        let full = found.is_full;
         if let Some(page) = self.page(workspace, found).await? {
             self.streams.hand_on(workspace, from, page);
         }

@@ -6,8 +6,16 @@
 mod circle;
 mod cut;
 mod ellipsoid;
+#[expect(
+    clippy::inline_always,
+    reason = "what is asked for each point is compiled for several sets of instructions, and only what is inlined is"
+)]
 mod index;
 mod local;
+#[expect(
+    clippy::inline_always,
+    reason = "what is asked for each point is compiled for several sets of instructions, and only what is inlined is"
+)]
 mod polygons;
 mod position;
 mod shape;

@@ -131,6 +131,23 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     Ok((value, unknown))
 }
 
+/// The same for a body that may be missing.
+pub(super) async fn read_optional_json<T: DeserializeOwned + Default>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    bytes_max: usize,
+) -> Result<(T, UnknownFields), Problem> {
+    expect_json(request)?;
+    let bytes = read(request, payload, bytes_max).await?;
+    let mut unknown = UnknownFields::default();
+    let value = if bytes.is_empty() {
+        T::default()
+    } else {
+        parse(&bytes, &mut unknown)?
+    };
+    Ok((value, unknown))
+}
+
 /// Reads JSON into `T`. What is no JSON is named by byte, what is no `T` by JSON pointer.
 pub(super) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8], unknown: &mut UnknownFields) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);

@@ -52,6 +52,8 @@ pub struct HttpLimits {
     pub check_ins_max: usize,
     /// How far in the future a check-in's time may be.
     pub future_max: DurationMs,
+    /// Pushes of one workspace in a minute, where it has no limit of its own; 0: no limit.
+    pub workspace_per_minute_max: u32,
 }
 
 /// How far the server is with starting and stopping.

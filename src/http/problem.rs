@@ -67,6 +67,8 @@ codes! {
     TooManyReactions = "too_many_reactions", 409, "Too many events";
     /// There is no such webhook.
     WebhookUnknown = "webhook_unknown", 404, "Unknown webhook";
+    /// The event that is to be left out is none that this webhook holds; `GET /v1/webhooks/{id}` names in `held` the one that it does.
+    EventNotHeld = "event_not_held", 409, "Event not held";
     /// The workspace has as many webhooks as it may have (20). Delete one that is no longer needed.
     TooManyWebhooks = "too_many_webhooks", 409, "Too many webhooks";
     /// There is no such key.

@@ -23,7 +23,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// What counts, under the same names as in the document, and what of it is the workspace's own.
-fn settings_body(current: &CurrentSettings) -> Value {
+fn settings_body(app: &App, current: &CurrentSettings) -> Value {
+    let per_minute_max = current.pace.per_minute_max(app.limits.workspace_per_minute_max);
     let rules = current.presence;
     json!({
         "presence": {
@@ -33,6 +34,7 @@ fn settings_body(current: &CurrentSettings) -> Value {
             "speedMaxKmPerH": rules.speed_max_km_per_h, "crossed": rules.crossed,
             "crossedLengthMax": rules.crossed_length_max_m, "crossedTimeMax": rules.crossed_time_max,
         },
+        "pace": {"perMinuteMax": per_minute_max},
         "own": current.own,
     })
 }
@@ -40,7 +42,7 @@ fn settings_body(current: &CurrentSettings) -> Value {
 async fn get(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.require(Role::Viewer)?;
     let current = app.engine.settings(&caller.workspace).await?;
-    Ok(HttpResponse::Ok().json(settings_body(&current)))
+    Ok(HttpResponse::Ok().json(settings_body(&app, &current)))
 }
 
 async fn patch(
@@ -57,5 +59,5 @@ async fn patch(
     let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
     let patched = to_its_end(async move { engine.patch_settings(&workspace, &patch).await }).await??;
     let current = patched.map_err(|refusal| Problem::field(Code::FieldInvalid, refusal.pointer, refusal.detail))?;
-    Ok(HttpResponse::Ok().json(settings_body(&current)))
+    Ok(HttpResponse::Ok().json(settings_body(&app, &current)))
 }

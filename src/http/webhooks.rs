@@ -15,7 +15,7 @@ use super::{
 use crate::{
     engine::{
         ports::{Role, StoreError, StoredWebhook},
-        webhooks::{TYPES, WEBHOOKS_MAX, Webhook},
+        webhooks::{Enabled, TYPES, WEBHOOKS_MAX, Webhook},
     },
     webhook::new_secret,
 };
@@ -42,6 +42,12 @@ struct WebhookBody {
     types: Vec<String>,
 }
 
+#[derive(Deserialize, Default)]
+struct EnableBody {
+    /// The event to leave out.
+    skip: Option<String>,
+}
+
 /// The endpoint as it is shown: its secret is told only once.
 fn shown(stored: &StoredWebhook) -> Result<Value, StoreError> {
     let webhook = Webhook::read(stored)?;
@@ -50,11 +56,14 @@ fn shown(stored: &StoredWebhook) -> Result<Value, StoreError> {
         (None, Some(_)) => "failing",
         (None, None) => "active",
     };
+    let held = webhook
+        .held
+        .map(|held| json!({"id": held.id, "type": held.kind, "time": held.at, "since": held.since}));
     let next = stored.due_at.filter(|_| status == "failing");
     Ok(json!({
         "id": stored.id, "url": webhook.url, "types": webhook.types, "createdAt": webhook.created_at, "status": status,
         "failures": webhook.failures, "failingSince": webhook.failing_since, "failure": webhook.failure,
-        "nextAttemptAt": next, "disabledAt": webhook.disabled_at,
+        "held": held, "nextAttemptAt": next, "disabledAt": webhook.disabled_at,
     }))
 }
 
@@ -138,10 +147,31 @@ async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) ->
     Err(unknown())
 }
 
-async fn enable(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn enable(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     caller.require(Role::Operator)?;
-    if !app.engine.enable_webhook(&caller.workspace, &path).await? {
-        return Err(unknown());
+    let bytes_max = app.limits.body_bytes_max;
+    let (wanted, unknown_fields) = body::read_optional_json::<EnableBody>(&request, payload, bytes_max).await?;
+    let enabled = app
+        .engine
+        .enable_webhook(&caller.workspace, &path, wanted.skip.as_deref())
+        .await?;
+    match enabled {
+        Enabled::Unknown => return Err(unknown()),
+        Enabled::NotHeld => {
+            let detail = "`skip` must be the id of the event that this webhook holds";
+            return Err(Problem::field(Code::EventNotHeld, "/skip", detail));
+        }
+        Enabled::Done => {}
     }
-    get(app, caller, path).await
+    let all = all(&app, &caller).await?;
+    let found = all.iter().find(|stored| stored.id == *path).ok_or_else(unknown)?;
+    let mut response = HttpResponse::Ok();
+    unknown_fields.warn(&mut response);
+    Ok(response.json(shown(found)?))
 }

@@ -30,6 +30,8 @@ struct Call {
 struct Receiver {
     url: String,
     status: Arc<AtomicU16>,
+    /// What has this in it is answered 500.
+    refused: Arc<Mutex<Option<String>>>,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
@@ -39,11 +41,15 @@ impl Receiver {
         let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
         let (status, calls) = (Arc::new(AtomicU16::new(204)), Arc::new(Mutex::new(Vec::new())));
         let (answer, seen) = (Arc::clone(&status), Arc::clone(&calls));
+        let refused = Arc::new(Mutex::new(None::<String>));
+        let refuses = Arc::clone(&refused);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if let Some(call) = read_call(&stream) {
+                    let refused = refuses.lock().expect("a lock").clone();
+                    let is_refused = refused.is_some_and(|text| call.body.contains(&text));
                     seen.lock().expect("a lock").push(call);
-                    let status = answer.load(Ordering::SeqCst);
+                    let status = if is_refused { 500 } else { answer.load(Ordering::SeqCst) };
                     let more = if status == 302 {
                         "Location: http://127.0.0.1:9/\r\n"
                     } else {
@@ -54,11 +60,20 @@ impl Receiver {
                 }
             }
         });
-        Self { url, status, calls }
+        Self {
+            url,
+            status,
+            refused,
+            calls,
+        }
     }
 
     fn answer(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
+    }
+
+    fn refuse(&self, text: &str) {
+        *self.refused.lock().expect("a lock") = Some(text.to_owned());
     }
 
     fn calls(&self) -> Vec<Call> {
@@ -300,6 +315,57 @@ fn an_endpoint_that_fails_for_72_hours_or_is_gone_is_disabled_and_can_be_enabled
     until(&world, "what it had missed", || failing.calls().len() == calls + 1);
     assert_eq!(world.api.call("DELETE", &failing_path, "", &[]).status, 204);
     assert_eq!(world.api.call("GET", &failing_path, "", &[]).status, 404);
+}
+
+#[test]
+fn an_event_that_an_endpoint_never_takes_is_named_and_can_be_left_out() {
+    let world = world();
+    let receiver = Receiver::start();
+    receiver.refuse("\"subject\":\"mia\"");
+    let wanted = json!({"url": receiver.url, "types": ["user.entered_geofence"]});
+    let created = world.api.ok("POST", "/v1/webhooks", &wanted);
+    assert_eq!(created["held"], Value::Null);
+    let path = format!("/v1/webhooks/{}", created["id"].as_str().expect("an id"));
+    pushed(&world, "phone", "mia");
+    until(&world, "a refusal", || world.api.get(&path)["held"].is_object());
+    pushed(&world, "other-phone", "ann");
+    let first = world.api.get(&path);
+    let (held, refusals) = (first["held"].clone(), receiver.calls().len());
+    assert_eq!(
+        (&held["type"], &held["since"]),
+        (&wanted["types"][0], &first["failingSince"])
+    );
+    wait_for("more refusals", || {
+        world.clock.advance(DurationMs::from_secs(5));
+        receiver.calls().len() > refusals + 3
+    });
+    assert_eq!(world.api.get(&path)["held"], held, "the same, since the same time");
+    let skip = |id: &Value| world.api.json("POST", &format!("{path}/enable"), &json!({"skip": id}));
+    let wrong = skip(&json!("another"));
+    assert_eq!((wrong.status, &wrong.body["code"]), (409, &json!("event_not_held")));
+    assert_eq!(world.api.get(&path)["held"], held);
+
+    let before = receiver.calls().len();
+    let enabled = skip(&held["id"]);
+    assert_eq!((enabled.status, &enabled.body["status"]), (200, &json!("active")));
+    assert_eq!(enabled.body["held"], Value::Null);
+    pushed(&world, "third-phone", "bob");
+    let told = || {
+        receiver.calls()[before..]
+            .iter()
+            .map(|call| call.body.clone())
+            .collect::<Vec<_>>()
+    };
+    until(&world, "what came after it", || {
+        ["ann", "bob"].iter().all(|user| {
+            let subject = format!("\"subject\":\"{user}\"");
+            told().iter().any(|body| body.contains(&subject))
+        })
+    });
+    assert!(told().iter().all(|body| !body.contains("mia")), "{:?}", told());
+    assert_eq!(skip(&held["id"]).status, 409, "it is left out already");
+    // Without a body it is only called again.
+    assert_eq!(world.api.call("POST", &format!("{path}/enable"), "", &[]).status, 200);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod follow;
 mod geofence_sets;
 mod geofences;
 mod harness;
+mod late;
 mod live;
 mod mall;
 mod moves;

@@ -1,6 +1,6 @@
 //! How fast pushes leave, whose turn it is, and what one provider's trouble means for the other.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
 use beckon::domain::time::{DurationMs, Timestamp};
 use serde_json::{Value, json};
@@ -166,4 +166,66 @@ fn a_wrong_credential_rests_while_others_work_and_goes_on_when_it_is_mended() {
         mended.api.get("/v1/status")["outbox"] == 0
     });
     assert_eq!(mended.deliveries("u007")[0].1, "accepted");
+}
+
+#[test]
+fn a_push_that_waits_for_its_speed_does_not_use_up_the_probe_of_a_resting_credential() {
+    const SLOW: usize = 10;
+    let wrong = |config: &mut beckon::config::Config| config.push.apns.key_id = "WRONGKEY00".to_owned();
+    let world = World::start_with(|_| {}, wrong);
+    let campaigns: Vec<String> = (0..=SLOW).map(|number| format!("c{number:02}")).collect();
+    for (number, id) in campaigns.iter().enumerate() {
+        let speed = json!({"speed": {"max": 1, "per": "P1D"}});
+        put_campaign(&world.api, id, if number < SLOW { &speed } else { &Value::Null });
+    }
+    // An iPhone's.
+    world.api.put_phone("phone", "mia1");
+    for id in &campaigns {
+        world
+            .api
+            .ok("POST", "/v1/events", &json!({"id": id, "type": id, "userId": "mia1"}));
+    }
+    wait_for("the alarm", || world.api.get("/v1/status")["paused"] != json!([]));
+    wait_for("all to wait", || world.deliveries("mia1").len() == campaigns.len());
+    // Each slow campaign has used its slot of the day; one push is left that may try.
+    let refused = || world.arrivals().iter().filter(|arrival| arrival.status == 403).count();
+    for _ in 0..3 {
+        let before = refused();
+        world.clock.advance(DurationMs::from_secs(17));
+        wait_for("a try", || refused() > before);
+    }
+    let none_has_ended = |(_, state, _): &(String, String, Option<String>)| state == "queued" || state == "sending";
+    assert!(world.deliveries("mia1").iter().all(none_has_ended));
+}
+
+#[test]
+fn a_workspaces_own_pace_counts_on_all_nodes_within_a_second() {
+    let redis = Redis::start();
+    let stage = Stage::set_on(&redis.url(""));
+    stage.write_settings("node.toml", None);
+    let nodes: Vec<_> = (0..3).map(|_| stage.serve_with("node.toml")).collect();
+    let api = &nodes[0].1;
+    put_campaign(api, "news", &json!({}));
+    put_followers(api, 60, "all");
+    let patched = api.ok("PATCH", "/v1/settings", &json!({"pace": {"perMinuteMax": 1200}}));
+    assert_eq!(patched["pace"]["perMinuteMax"], 1200);
+    // What is promised: from then on nobody is faster.
+    std::thread::sleep(Duration::from_secs(1));
+    api.ok(
+        "POST",
+        "/v1/events",
+        &json!({"id": "1", "type": "news", "topic": "all"}),
+    );
+    wait_for("every push", || stage.accepted().len() == 60);
+    let at = |entry: &Value| {
+        Timestamp::parse(entry["at"].as_str().expect("a time"))
+            .expect("a time")
+            .0
+    };
+    let mut times: Vec<i64> = stage.log().iter().map(at).collect();
+    times.sort_unstable();
+    let took = (times[59] - times[0]) as f64 / 1000.0;
+    println!("59 pushes took {took:.3} s, 2.95 are wanted");
+    assert!(took >= 2.9, "{took} s");
+    assert_eq!(stage.judge(api), 60);
 }

@@ -16,9 +16,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it and reads its output up to a line that holds `ready`.
     pub(crate) fn start(arguments: &[&str], ready: &str) -> Self {
+        Self::start_with(arguments, &[], ready)
+    }
+
+    /// The same with more variables.
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)], ready: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_beckon"))
             .args(arguments)
             .env("BECKON_ADMIN_KEY", ADMIN_KEY)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -40,6 +40,8 @@ impl Stage {
             "127.0.0.1:0",
             "--http-listen",
             "127.0.0.1:0",
+            "--log-entries",
+            "300000",
         ];
         Self {
             gateway: Process::start(&arguments, "server "),
@@ -76,6 +78,11 @@ impl Stage {
 
     /// A server on the stage's store with the settings in that file.
     pub(crate) fn serve_with(&self, config: &str) -> (Process, Api) {
+        self.serve_among(config, &[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn serve_among(&self, config: &str, variables: &[(&str, &str)]) -> (Process, Api) {
         let config = self.path(config);
         let config = config.to_str().expect("a path");
         let arguments = [
@@ -87,7 +94,7 @@ impl Stage {
             "--store",
             &self.store,
         ];
-        let server = Process::start(&arguments, "listens on");
+        let server = Process::start_with(&arguments, variables, "listens on");
         let api = Api {
             base: server.word_after("listens on "),
             key: ADMIN_KEY.to_owned(),

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// How long a wrong credential rests before one push tries it again.
-pub(super) const PAUSE: DurationMs = DurationMs::from_secs(15);
+const PAUSE: DurationMs = DurationMs::from_secs(15);
 /// A wrong push configuration is told so often, however many pushes meet it.
 const TELL_EVERY: DurationMs = DurationMs::from_secs(60);
 /// Lanes that wait for their speed end their wait together, so that all are looked for at once.
@@ -51,14 +51,24 @@ pub(super) enum Paused {
 }
 
 /// Whether rows of a credential may be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Admission {
     /// As many as there are.
     Free,
     /// This one, to see whether it works again; the others have to wait.
-    Probe,
-    /// Not before then.
-    Wait(Timestamp),
+    Probe(Probe),
+    /// Not while the credential rests: until then its lanes are held.
+    Wait,
+}
+
+/// The right to see whether a credential works again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Probe {
+    part: LanePart,
+    /// When the credential's rest had ended.
+    due: Timestamp,
+    /// When it ends now.
+    until: Timestamp,
 }
 
 /// What is held.
@@ -153,11 +163,24 @@ impl Holds {
         }
         match credentials.get_mut(&LanePart::of_app(platform, workspace, app)) {
             None => Admission::Free,
-            Some(paused) if paused.until > now => Admission::Wait(paused.until),
+            Some(paused) if paused.until > now => Admission::Wait,
             Some(paused) => {
-                paused.until = now.plus(PAUSE);
-                Admission::Probe
+                let due = std::mem::replace(&mut paused.until, now.plus(PAUSE));
+                Admission::Probe(Probe {
+                    part: LanePart::of_app(platform, workspace, app),
+                    due,
+                    until: paused.until,
+                })
             }
+        }
+    }
+
+    /// The probe was not made after all: another row may make it.
+    pub(super) fn give_back(&self, probe: &Probe) {
+        if let Some(paused) = lock(&self.credentials).get_mut(&probe.part)
+            && paused.until == probe.until
+        {
+            paused.until = probe.due;
         }
     }
 
@@ -199,12 +222,19 @@ mod tests {
             Paused::WasTold
         );
         let admit = |app, seconds| holds.admit(Platform::Ios, &workspace, app, at(seconds));
-        assert_eq!(admit(&app, 2), Admission::Wait(at(16)));
+        assert_eq!(admit(&app, 2), Admission::Wait);
         assert_eq!(admit(&other, 2), Admission::Free);
         assert_eq!(holds.held(at(2)), [LanePart::of_app(Platform::Ios, &workspace, &app)]);
         assert_eq!((holds.held(at(16)), holds.next_end(at(2))), (vec![], Some(at(16))));
-        assert_eq!(admit(&app, 16), Admission::Probe);
-        assert_eq!(admit(&app, 16), Admission::Wait(at(31)));
+        let Admission::Probe(unused) = admit(&app, 16) else {
+            panic!("no probe")
+        };
+        assert_eq!(admit(&app, 16), Admission::Wait);
+        // It was not made after all, so somebody else may.
+        holds.give_back(&unused);
+        assert!(matches!(admit(&app, 17), Admission::Probe(_)));
+        holds.give_back(&unused);
+        assert_eq!(admit(&app, 17), Admission::Wait, "that one is another's now");
         assert!(holds.resume(Platform::Ios, &workspace, &app) && !holds.resume(Platform::Ios, &workspace, &app));
         assert_eq!(admit(&app, 17), Admission::Free);
     }

@@ -1,18 +1,21 @@
 //! When rows may go: by the speeds of their campaign and workspace, by the provider's quotas, and by what is known of their
 //! credential.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     AWAY_AGAIN, Dispatcher, Ready,
-    holds::{Admission, PAUSE},
+    holds::{Admission, Probe},
 };
-use crate::domain::{
-    delivery::{Delivery, Platform},
-    pace::{Limit, SlotAsk, SlotAsks, Speed},
-    time::{DurationMs, Timestamp},
+use crate::{
+    domain::{
+        delivery::{Delivery, Platform},
+        pace::{Limit, SlotAsk, SlotAsks, Speed},
+        time::{DurationMs, Timestamp},
+    },
+    engine::Engine,
 };
 
 /// Rows with a slot this soon go at once, with a short sleep at most.
@@ -28,7 +31,7 @@ const SLOTS_AHEAD: f64 = 50.0;
 /// How fast pushes leave at most, over all nodes; 0: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PaceLimits {
-    /// Pushes of one workspace in a minute.
+    /// Pushes of one workspace in a minute, where it has no lower limit of its own.
     pub workspace_per_minute_max: u32,
     /// Pushes of one FCM project in a minute.
     pub fcm_per_minute_max: u32,
@@ -36,6 +39,28 @@ pub struct PaceLimits {
     pub device_per_minute_max: u32,
     /// Pushes to one Android device in an hour.
     pub device_per_hour_max: u32,
+}
+
+/// A probe that was not made yet. Dropped before, whatever became of its row, it is another row's turn.
+pub(super) struct Unmade {
+    engine: Arc<Engine>,
+    probe: Option<Probe>,
+}
+
+impl Unmade {
+    /// The probe is made now.
+    pub(super) fn made(mut self) {
+        self.probe = None;
+    }
+}
+
+impl Drop for Unmade {
+    fn drop(&mut self) {
+        if let Some(probe) = &self.probe {
+            self.engine.holds.give_back(probe);
+            self.engine.outbox_filled.notify_one();
+        }
+    }
 }
 
 /// Rows whose slots are nearly the same.
@@ -79,7 +104,7 @@ impl Dispatcher {
     /// Lets rows through whose credential is not known to be wrong; of those that rest, one tries it again.
     pub(super) async fn admit(&self, ready: Vec<Ready>, now: Timestamp) -> Vec<Ready> {
         let mut admitted = Vec::with_capacity(ready.len());
-        for ready in ready {
+        for mut ready in ready {
             let Delivery {
                 platform,
                 workspace,
@@ -87,12 +112,16 @@ impl Dispatcher {
                 ..
             } = &ready.row.leased.delivery;
             match self.engine.holds.admit(*platform, workspace, app, now) {
-                Admission::Free | Admission::Probe => admitted.push(ready),
-                Admission::Wait(until) => {
-                    // Never later than it is worth something, so that it ends in time.
-                    let due_at = until.max(now.plus(PAUSE)).min(ready.push.expires_at);
-                    self.defer(ready.row, due_at, now).await;
+                Admission::Free => admitted.push(ready),
+                Admission::Probe(probe) => {
+                    ready.row.probe = Some(Unmade {
+                        engine: Arc::clone(&self.engine),
+                        probe: Some(probe),
+                    });
+                    admitted.push(ready);
                 }
+                // Its lane is held, and free at once when the probe is given back or has gone well.
+                Admission::Wait => self.defer(ready.row, now, now).await,
             }
         }
         admitted
@@ -170,7 +199,8 @@ impl Dispatcher {
             );
             limits.extend(asks.limit(name, true, |name| Some(Limit::smooth(name, speed))));
         }
-        if let Some(speed) = a_minute(pace.workspace_per_minute_max) {
+        let own = catalogue.settings.pace;
+        if let Some(speed) = a_minute(own.per_minute_max(pace.workspace_per_minute_max)) {
             let name = format!("w{workspace}\u{1f}{}", speed.max);
             limits.extend(asks.limit(name, true, |name| Some(Limit::smooth(name, speed))));
         }

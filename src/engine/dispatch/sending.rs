@@ -7,13 +7,14 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{Dispatcher, Ready, Row};
 use crate::{
     domain::{
-        delivery::{Delivery, Outcome, PushTarget},
+        delivery::{Delivery, Outcome, PushTarget, Suppression},
         event::Fact,
         time::Timestamp,
     },
     engine::{
         EngineError,
         dispatch::holds::Paused,
+        look_again::suppress,
         ports::{Attempt, Finish},
         records::{Change, Write},
         retry::judge,
@@ -66,6 +67,7 @@ impl Dispatcher {
             leased,
             permit,
             lease_ends,
+            probe,
         } = row;
         // The timer's own grain.
         if at > Instant::now() + GRAIN {
@@ -82,6 +84,19 @@ impl Dispatcher {
             };
             self.end(finish, permit).await;
             return;
+        }
+        let now = self.engine.clock.now();
+        if now >= push.expires_at {
+            // It was worth something when it was looked at. Nothing has left here, either.
+            let finish = Finish {
+                begun: leased.attempts + 1,
+                ..suppress(&leased, Suppression::Expired, now)
+            };
+            self.end(finish, permit).await;
+            return;
+        }
+        if let Some(probe) = probe {
+            probe.made();
         }
         let outcome = self.sender.send(&push, deadline).await;
         self.engine

@@ -12,7 +12,7 @@ use crate::{
     },
     engine::{
         Engine, EngineError,
-        ports::{FactCursor, StoreError},
+        ports::{FactCursor, FactPage, StoreError},
     },
 };
 
@@ -26,16 +26,31 @@ pub struct Page {
 }
 
 impl Engine {
+    /// Facts after a place. Those that can't be read are left out: a line in the log and a counter say so.
+    pub(in crate::engine) async fn read_facts(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<FactPage, EngineError> {
+        let page = self.store.hot.facts_after(workspace, after, limit).await?;
+        for (place, why) in &page.unreadable {
+            self.metrics.fact_unreadable();
+            tracing::error!(%workspace, place = place.as_str(), why, "a fact can't be read and is left out");
+        }
+        Ok(page)
+    }
+
     /// The events among these facts that may be told; `None` when there are no facts.
     pub(in crate::engine) async fn page(
         &self,
         workspace: &WorkspaceId,
-        facts: Vec<(FactCursor, Fact)>,
+        facts: FactPage,
     ) -> Result<Option<Page>, EngineError> {
-        let Some(upto) = facts.last().map(|(place, _)| place.clone()) else {
+        let Some(upto) = facts.upto else {
             return Ok(None);
         };
-        let events = facts.into_iter().filter_map(|(place, fact)| match fact {
+        let events = facts.facts.into_iter().filter_map(|(place, fact)| match fact {
             Fact::Event(event) => Some((place, event)),
             Fact::Decision { .. }
             | Fact::Delivery { .. }

@@ -5,14 +5,15 @@
 //! mostly once. The same event told again has the same `webhook-id`. An endpoint that fails gets the event again, ever more
 //! seldom, for 72 hours; then it is disabled, and its place is kept. Nothing waits for it but what is meant for it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
+mod endpoint;
 mod told;
 
+pub use endpoint::{Held, Webhook};
 pub use told::TYPES;
 use told::Told;
 
@@ -20,19 +21,10 @@ use super::{
     Engine, EngineError,
     ports::{FactCursor, StoreError, StoredWebhook, WebhookCall, WebhookFailure, WebhookSender},
 };
-use crate::domain::{
-    ids::WorkspaceId,
-    time::{DurationMs, Timestamp},
-};
+use crate::domain::{ids::WorkspaceId, time::DurationMs};
 
 /// Most endpoints of a workspace.
 pub const WEBHOOKS_MAX: usize = 20;
-/// An endpoint that fails for so long is disabled.
-const GIVE_UP_AFTER: DurationMs = DurationMs::from_secs(72 * 3600);
-/// The first wait after a failure; each one is twice as long.
-const BACKOFF_FIRST: DurationMs = DurationMs::from_secs(5);
-/// No wait is longer.
-const BACKOFF_MAX: DurationMs = DurationMs::from_secs(3600);
 /// Facts read at once.
 const PAGE_FACTS_MAX: usize = 128;
 /// Calls of one endpoint under way at once.
@@ -41,8 +33,6 @@ const CALLS_MAX: usize = 8;
 const ENDPOINTS_MAX: usize = 32;
 /// How often a change is made again because another one was first.
 const TRIES_MAX: usize = 20;
-/// Longest note of a failure, in characters.
-const NOTE_CHARS_MAX: usize = 200;
 
 /// Limits of the webhooks.
 #[derive(Debug, Clone, Copy)]
@@ -55,88 +45,15 @@ pub struct WebhookLimits {
     pub lease: DurationMs,
 }
 
-/// An endpoint of the owner's systems.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Webhook {
-    /// Where to.
-    pub url: String,
-    /// Which types; none: all.
-    pub types: Vec<String>,
-    /// With what calls are signed. A secret.
-    pub secret: String,
-    /// Since when.
-    pub created_at: Timestamp,
-    /// Everything up to there was taken; `None`: from the first fact that is kept.
-    pub place: Option<String>,
-    /// Failures since the last success.
-    #[serde(default)]
-    pub failures: u32,
-    /// Since when it fails.
-    #[serde(default)]
-    pub failing_since: Option<Timestamp>,
-    /// The last failure, in words.
-    #[serde(default)]
-    pub failure: Option<String>,
-    /// Since when it is not called any more.
-    #[serde(default)]
-    pub disabled_at: Option<Timestamp>,
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhook")
-            .field("url", &self.url)
-            .field("types", &self.types)
-            .field("created_at", &self.created_at)
-            .field("place", &self.place)
-            .field("failures", &self.failures)
-            .field("failing_since", &self.failing_since)
-            .field("failure", &self.failure)
-            .field("disabled_at", &self.disabled_at)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Webhook {
-    /// Reads what was kept.
-    pub fn read(stored: &StoredWebhook) -> Result<Self, StoreError> {
-        serde_json::from_str(&stored.body).map_err(|error| StoreError::Damaged(error.to_string()))
-    }
-
-    fn takes(&self, kind: &str) -> bool {
-        self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind)
-    }
-
-    /// Everything was taken, or nothing is left of what failed.
-    fn succeeded(&mut self) {
-        (self.failures, self.failing_since, self.failure) = (0, None, None);
-    }
-
-    /// A call has failed; when to try again, `None`: it is disabled.
-    fn failed(&mut self, failure: &WebhookFailure, id: &str, now: Timestamp) -> Option<Timestamp> {
-        self.failures = self.failures.saturating_add(1);
-        let since = *self.failing_since.get_or_insert(now);
-        self.failure = Some(failure.to_string().chars().take(NOTE_CHARS_MAX).collect());
-        if *failure == WebhookFailure::Gone || now.since(since) >= GIVE_UP_AFTER {
-            self.disabled_at = Some(now);
-            return None;
-        }
-        Some(now.plus(backoff(id, self.failures)))
-    }
-}
-
-/// Waits double from five seconds to an hour, up to a quarter earlier by chance of the id.
-fn backoff(id: &str, failures: u32) -> DurationMs {
-    let doubled = BACKOFF_FIRST
-        .0
-        .saturating_mul(1_i64 << failures.saturating_sub(1).min(20));
-    let wait = doubled.min(BACKOFF_MAX.0);
-    let chance = id
-        .bytes()
-        .chain(failures.to_le_bytes())
-        .fold(17_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
-    DurationMs(wait - wait * i64::from(chance % 256) / (4 * 255))
+/// Whether an endpoint is called again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enabled {
+    /// It is.
+    Done,
+    /// There is none of that name.
+    Unknown,
+    /// The event that is to be left out holds up nothing.
+    NotHeld,
 }
 
 /// How a round with one endpoint ended.
@@ -145,8 +62,8 @@ enum Round {
     CaughtUp,
     /// There is more.
     More,
-    /// A call failed.
-    Failed(WebhookFailure),
+    /// A call failed, and this is what the endpoint did not take.
+    Failed(WebhookFailure, Held),
     /// Another node has it now.
     Lost,
 }
@@ -231,8 +148,8 @@ impl Engine {
                     }
                     Some(now.plus(limits.sweep))
                 }
-                Round::Failed(failure) => {
-                    let due_at = webhook.failed(&failure, &stored.id, now);
+                Round::Failed(failure, held) => {
+                    let due_at = webhook.failed(&failure, held, &stored.id, now);
                     if due_at.is_none() {
                         tracing::error!(webhook = stored.id, %failure, "a webhook is disabled: it has failed for too long");
                     }
@@ -286,15 +203,13 @@ impl Engine {
     ) -> Result<Round, EngineError> {
         let place = webhook.place.as_deref().map(FactCursor::new);
         let facts = self
-            .store
-            .hot
-            .facts_after(&stored.workspace, place.as_ref(), PAGE_FACTS_MAX)
+            .read_facts(&stored.workspace, place.as_ref(), PAGE_FACTS_MAX)
             .await?;
-        let Some(end) = facts.last().map(|(place, _)| place.as_str().to_owned()) else {
+        let Some(end) = facts.upto.clone() else {
             webhook.succeeded();
             return Ok(Round::CaughtUp);
         };
-        let is_full = facts.len() >= PAGE_FACTS_MAX;
+        let is_full = facts.is_full;
         let told: Vec<Told> = self.told(&stored.workspace, facts).await?;
         let told: Vec<&Told> = told.iter().filter(|told| webhook.takes(told.kind)).collect();
         for (round, some) in told.chunks(CALLS_MAX).enumerate() {
@@ -320,8 +235,12 @@ impl Engine {
                 webhook.place = Some(some[last].place.as_str().to_owned());
                 webhook.succeeded();
             }
-            if let Some(Err(failure)) = answers.into_iter().find(Result::is_err) {
-                return Ok(Round::Failed(failure));
+            let refused = some
+                .iter()
+                .zip(answers)
+                .find_map(|(told, answer)| Some((told, answer.err()?)));
+            if let Some((told, failure)) = refused {
+                return Ok(Round::Failed(failure, told.held(self.clock.now())));
             }
             if !self.keep(stored, webhook).await? {
                 return Ok(Round::Lost);
@@ -329,7 +248,7 @@ impl Engine {
         }
         // What failed earlier may be gone, and then nothing was told here.
         webhook.succeeded();
-        webhook.place = Some(end);
+        webhook.place = Some(end.as_str().to_owned());
         if is_full {
             return Ok(if self.keep(stored, webhook).await? {
                 Round::More
@@ -368,6 +287,7 @@ impl Engine {
             failures: 0,
             failing_since: None,
             failure: None,
+            held: None,
             disabled_at: None,
         };
         let stored = StoredWebhook {
@@ -381,85 +301,39 @@ impl Engine {
         Ok(stored)
     }
 
-    /// Calls an endpoint again that was disabled, from where it was; false when there is none of that name.
-    pub async fn enable_webhook(&self, workspace: &WorkspaceId, id: &str) -> Result<bool, EngineError> {
+    /// Calls an endpoint again that was disabled or fails, from where it was, or from behind the event `skip` if that is what
+    /// it holds up.
+    pub async fn enable_webhook(
+        &self,
+        workspace: &WorkspaceId,
+        id: &str,
+        skip: Option<&str>,
+    ) -> Result<Enabled, EngineError> {
         for _ in 0..TRIES_MAX {
             let all = self.store.webhooks.webhooks(workspace).await?;
             let Some(mut stored) = all.into_iter().find(|stored| stored.id == id) else {
-                return Ok(false);
+                return Ok(Enabled::Unknown);
             };
             let mut webhook = Webhook::read(&stored)?;
+            if let Some(skip) = skip
+                && !webhook.skip(skip)
+            {
+                return Ok(Enabled::NotHeld);
+            }
             webhook.succeeded();
             webhook.disabled_at = None;
             stored.due_at = Some(self.clock.now());
             if self.keep(&mut stored, &webhook).await? {
-                return Ok(true);
+                if let Some(event) = skip {
+                    tracing::warn!(
+                        webhook = id,
+                        event,
+                        "a webhook goes on without an event that it did not take"
+                    );
+                }
+                return Ok(Enabled::Done);
             }
         }
         Err(EngineError::Contended)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn webhook() -> Webhook {
-        Webhook {
-            url: "https://example.org/hook".to_owned(),
-            types: vec!["delivery.opened".to_owned()],
-            secret: "whsec_".to_owned(),
-            created_at: Timestamp(0),
-            place: None,
-            failures: 0,
-            failing_since: None,
-            failure: None,
-            disabled_at: None,
-        }
-    }
-
-    #[test]
-    fn failures_wait_ever_longer_and_end_after_72_hours() {
-        let (mut webhook, mut now, mut tries) = (webhook(), Timestamp(0), 0);
-        let failure = WebhookFailure::Failed("500".to_owned());
-        let mut last_wait = DurationMs(0);
-        while let Some(next) = webhook.failed(&failure, "wh_1", now) {
-            let wait = next.since(now);
-            assert!(wait <= BACKOFF_MAX && wait.0 >= BACKOFF_FIRST.0 * 3 / 4, "{wait}");
-            assert!(wait > last_wait || wait.0 >= BACKOFF_MAX.0 * 3 / 4);
-            (now, last_wait, tries) = (next, wait, tries + 1);
-        }
-        assert!((72..74).contains(&(now.0 / 3_600_000)), "{now}");
-        assert!((75..110).contains(&tries), "{tries}");
-        assert_eq!(webhook.disabled_at, Some(now));
-    }
-
-    #[test]
-    fn what_is_secret_is_not_shown() {
-        let webhook = webhook();
-        let stored = StoredWebhook {
-            id: "wh_1".to_owned(),
-            workspace: WorkspaceId::new("w").expect("an id"),
-            version: 1,
-            due_at: None,
-            body: serde_json::to_string(&webhook).expect("JSON"),
-        };
-        let call = WebhookCall {
-            url: webhook.url.clone(),
-            secret: webhook.secret.clone(),
-            id: "1".to_owned(),
-            at: Timestamp(0),
-            body: "whsec_".to_owned(),
-        };
-        let shown = format!("{webhook:?} {stored:?} {call:?}");
-        assert!(shown.contains("wh_1") && !shown.contains("whsec_"), "{shown}");
-    }
-
-    #[test]
-    fn an_endpoint_that_is_gone_is_disabled_at_once() {
-        let mut webhook = webhook();
-        assert_eq!(webhook.failed(&WebhookFailure::Gone, "wh_1", Timestamp(5)), None);
-        assert_eq!(webhook.disabled_at, Some(Timestamp(5)));
-        assert!(webhook.takes("delivery.opened") && !webhook.takes("delivery.accepted"));
     }
 }

@@ -12,8 +12,13 @@ use crate::{
         ids::WorkspaceId,
         time::Timestamp,
     },
-    engine::{Engine, EngineError, ports::FactCursor},
+    engine::{
+        Engine, EngineError,
+        ports::{FactCursor, FactPage},
+    },
 };
+
+use super::Held;
 
 /// Every type that endpoints can be told of.
 pub const TYPES: [&str; 16] = [
@@ -57,19 +62,26 @@ impl Told {
         })
         .to_string()
     }
+
+    /// The endpoint does not take it.
+    pub(super) fn held(&self, now: Timestamp) -> Held {
+        Held {
+            id: self.id.clone(),
+            kind: self.kind.to_owned(),
+            at: self.at,
+            since: now,
+            place: self.place.as_str().to_owned(),
+        }
+    }
 }
 
 impl Engine {
     /// What of these facts is told. Who does not want to be located is left out, as in the live stream.
-    pub(super) async fn told(
-        &self,
-        workspace: &WorkspaceId,
-        facts: Vec<(FactCursor, Fact)>,
-    ) -> Result<Vec<Told>, EngineError> {
+    pub(super) async fn told(&self, workspace: &WorkspaceId, facts: FactPage) -> Result<Vec<Told>, EngineError> {
         let page = self.page(workspace, facts.clone()).await?;
         let events = page.iter().flat_map(|page| &page.events);
         let may_be_told: HashSet<&str> = events.map(|(place, _)| place.as_str()).collect();
-        let told = facts.into_iter().filter_map(|(place, fact)| {
+        let told = facts.facts.into_iter().filter_map(|(place, fact)| {
             let allowed = !matches!(fact, Fact::Event(_)) || may_be_told.contains(place.as_str());
             allowed.then(|| tell(place, fact)).flatten()
         });

@@ -5,8 +5,9 @@ use std::hint::black_box;
 
 use super::{
     GeofenceIndex,
-    cells::Spot,
+    faces::Spot,
     grid::{Grid, grids},
+    lanes::{Lanes, with_best},
     node::WIDTH,
     search::{append, bits, is_ambiguous},
 };
@@ -33,12 +34,13 @@ struct Scratch {
     /// Leaves to look at, point after point, and where those of each point end.
     open: Vec<u32>,
     open_ends: Vec<usize>,
-    /// Shapes that were found at once, likewise.
-    found: Vec<u32>,
-    found_ends: Vec<usize>,
-    /// Polygons that may contain their point, likewise: their leaf and their lane there.
+    /// Shapes that contain their point or may, likewise.
     slots: Vec<Slot>,
-    candidate_ends: Vec<usize>,
+    slot_ends: Vec<usize>,
+    /// Whether each of them does, 1 or 0, and how many do before it.
+    contains: Vec<u8>,
+    before: Vec<u32>,
+    /// Those that may.
     candidates: Vec<Candidate>,
     seen: Vec<Seen>,
     fine: Vec<FineCell>,
@@ -46,7 +48,7 @@ struct Scratch {
     closer: Vec<u32>,
 }
 
-/// A point, a leaf and a lane of it.
+/// A point, a leaf, a lane of it, and in the highest bit whether the shape there only may contain the point.
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot(u64);
 
@@ -55,20 +57,35 @@ impl Slot {
         Self((point as u64) << 32 | (leaf * WIDTH) as u64)
     }
 
-    fn lane(self, lane: usize) -> Self {
-        Self(self.0 + lane as u64)
+    /// One of the lanes; `waiting` has a bit for each that is to be looked at.
+    #[inline(always)]
+    fn lane(self, lane: usize, waiting: u32) -> Self {
+        Self((self.0 + lane as u64) | (u64::from(waiting >> lane) << 63))
     }
 
-    fn parts(self) -> (u32, usize, usize) {
+    #[inline(always)]
+    fn is_waiting(self) -> bool {
+        self.0 >> 63 != 0
+    }
+
+    #[inline(always)]
+    fn point(self) -> usize {
+        (self.0 >> 32) as usize & (TOGETHER - 1)
+    }
+
+    /// The leaf and the lane.
+    #[inline(always)]
+    fn place(self) -> (usize, usize) {
         let slot = self.0 as u32 as usize;
-        ((self.0 >> 32) as u32, slot / WIDTH, slot % WIDTH)
+        (slot / WIDTH, slot % WIDTH)
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Candidate {
     point: u32,
-    id: u32,
+    /// Its slot.
+    slot: u32,
     polygon: u32,
 }
 
@@ -96,53 +113,52 @@ impl Hits {
 
 impl GeofenceIndex {
     pub(super) fn find_many(&self, at: &[Position], hits: &mut Hits) {
+        with_best!(lanes => self.find_many_in(lanes, at, hits));
+    }
+
+    #[inline(always)]
+    fn find_many_in(&self, lanes: impl Lanes, at: &[Position], hits: &mut Hits) {
         hits.ids.clear();
         hits.ends.clear();
         for together in at.chunks(TOGETHER) {
-            self.find_together(together, hits);
+            self.find_together(lanes, together, hits);
         }
     }
 
-    fn find_together(&self, at: &[Position], hits: &mut Hits) {
+    #[inline(always)]
+    fn find_together(&self, lanes: impl Lanes, at: &[Position], hits: &mut Hits) {
         let scratch = &mut hits.scratch;
         grids(at, &mut scratch.points);
         self.open_leaves(scratch);
-        self.ask_leaves(at, scratch);
-        let last = |ends: &[usize]| ends.last().copied().unwrap_or_default();
-        if last(&scratch.candidate_ends) == 0 {
-            let before = hits.ids.len();
-            hits.ids.extend_from_slice(&scratch.found[..last(&scratch.found_ends)]);
-            let ends = scratch.found_ends.iter().map(|end| (before + end) as u32);
-            hits.ends.extend(ends);
-            return;
-        }
+        self.ask_leaves(lanes, at, scratch);
         self.settle(at, scratch);
         let Scratch {
-            found,
-            found_ends,
-            candidates,
-            candidate_ends,
-            seen,
+            slots,
+            slot_ends,
+            contains,
+            before,
             ..
         } = scratch;
-        let (mut first, mut candidate, mut count) = (0, 0, hits.ids.len());
-        hits.ids.resize(count + last(found_ends) + candidates.len(), 0);
-        for (found_end, candidate_end) in found_ends.iter().zip(&*candidate_ends) {
-            for id in &found[first..*found_end] {
-                hits.ids[count] = *id;
-                count += 1;
-            }
-            for number in candidate..*candidate_end {
-                hits.ids[count] = candidates[number].id;
-                count += usize::from(seen[number].is_inside());
-            }
-            (first, candidate) = (*found_end, *candidate_end);
-            hits.ends.push(count as u32);
-        }
-        hits.ids.truncate(count);
+        let start = hits.ids.len();
+        let slots = &slots[..contains.len()];
+        hits.ids.resize(start + slots.len() + 1, 0);
+        let ids = &mut hits.ids[start..];
+        before.clear();
+        let mut count = 0;
+        before.extend(slots.iter().zip(&*contains).map(|(slot, contains)| {
+            let (leaf, lane) = slot.place();
+            ids[count] = self.leaves[leaf].ids[lane];
+            let before = count;
+            count += usize::from(*contains);
+            (start + before) as u32
+        }));
+        before.push((start + count) as u32);
+        hits.ends.extend(slot_ends.iter().map(|end| before[*end]));
+        hits.ids.truncate(start + count);
     }
 
     /// Finds the leaves whose boxes hold the points.
+    #[inline(always)]
     fn open_leaves(&self, scratch: &mut Scratch) {
         let Scratch {
             points,
@@ -175,59 +191,51 @@ impl GeofenceIndex {
     }
 
     /// Finds the shapes that surely contain the points, and the polygons that may.
-    fn ask_leaves(&self, at: &[Position], scratch: &mut Scratch) {
+    #[inline(always)]
+    fn ask_leaves(&self, lanes: impl Lanes, at: &[Position], scratch: &mut Scratch) {
         let Scratch {
             points,
             open,
             open_ends,
-            found,
-            found_ends,
             slots,
-            candidate_ends,
+            slot_ends,
             ..
         } = scratch;
-        let has_polygons = !self.glances.is_empty();
-        let touched = open
-            .iter()
-            .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
+        let touched = open.iter().fold(0, |all, number| all ^ self.touch(*number as usize));
         black_box(touched);
         // Room for whatever there may be, so that nobody asks for it in between.
         let room = (open.len() + 1) * WIDTH;
-        found.resize(room.max(found.len()), 0);
         slots.resize(room.max(slots.len()), Slot::default());
-        found_ends.clear();
-        candidate_ends.clear();
-        let (mut start, mut found_count, mut slot_count) = (0, 0, 0);
-        for (point, end) in (0..).zip(&*open_ends) {
+        slot_ends.clear();
+        let (mut start, mut count) = (0, 0);
+        for (point, end) in open_ends.iter().enumerate() {
             for number in &open[start..*end] {
                 let number = *number as usize;
                 let leaf = &self.leaves[number];
-                let (maybe, surely) = self.holding(number, points[point]);
+                let (maybe, surely) = self.holding(lanes, number, points[point]);
                 let polygons = leaf.polygons();
-                found_count = append::<4, 4, _>(found, found_count, surely, |lane| leaf.ids[lane]);
+                let slot = Slot::of(point, number);
+                let waiting = maybe & !surely & polygons;
+                count = append::<2, 4, _>(slots, count, surely | waiting, |lane| slot.lane(lane, waiting));
                 for lane in bits(maybe & !surely & !polygons) {
                     if self.circle_contains(number, lane as usize, points[point], at[point]) {
-                        found[found_count] = leaf.ids[lane as usize];
-                        found_count += 1;
+                        slots[count] = slot.lane(lane as usize, 0);
+                        count += 1;
                     }
-                }
-                if has_polygons {
-                    let slot = Slot::of(point, number);
-                    let waiting = maybe & !surely & polygons;
-                    slot_count = append::<2, 2, _>(slots, slot_count, waiting, |lane| slot.lane(lane));
                 }
             }
             start = *end;
-            found_ends.push(found_count);
-            candidate_ends.push(slot_count);
+            slot_ends.push(count);
         }
     }
 
-    /// Finds out which of the candidates contain their point.
+    /// Finds out which of the shapes contain their point.
+    #[inline(always)]
     fn settle(&self, at: &[Position], scratch: &mut Scratch) {
         let Scratch {
             slots,
-            candidate_ends,
+            slot_ends,
+            contains,
             candidates,
             seen,
             fine,
@@ -235,16 +243,27 @@ impl GeofenceIndex {
             closer,
             ..
         } = scratch;
-        let count = candidate_ends.last().copied().unwrap_or_default();
+        let count = slot_ends.last().copied().unwrap_or_default();
+        let slots = &slots[..count];
+        contains.clear();
+        contains.extend(slots.iter().map(|slot| u8::from(!slot.is_waiting())));
+        if self.glances.is_empty() {
+            return;
+        }
         candidates.clear();
-        candidates.extend(slots[..count].iter().map(|slot| {
-            let (point, leaf, lane) = slot.parts();
-            Candidate {
-                point,
-                id: self.leaves[leaf].ids[lane],
-                polygon: self.polygon(leaf, lane),
-            }
-        }));
+        candidates.resize(count + 1, Candidate::default());
+        let mut waiting = 0;
+        for (number, slot) in slots.iter().enumerate() {
+            candidates[waiting].slot = number as u32;
+            waiting += usize::from(slot.is_waiting());
+        }
+        candidates.truncate(waiting);
+        for candidate in &mut *candidates {
+            let slot = slots[candidate.slot as usize];
+            let (leaf, lane) = slot.place();
+            candidate.point = slot.point() as u32;
+            candidate.polygon = self.polygon(leaf, lane);
+        }
         let point_of = |candidate: &Candidate| -> Vertex {
             let at = at[candidate.point as usize];
             [at.longitude, at.latitude]
@@ -293,17 +312,21 @@ impl GeofenceIndex {
             seen[*number as usize] = Seen::found(contains);
         }
         if at.iter().fold(false, |any, at| any | is_ambiguous(*at)) {
-            for (candidate, seen) in candidates.iter().zip(seen) {
+            for (candidate, seen) in candidates.iter().zip(&mut *seen) {
                 let at = at[candidate.point as usize];
                 if is_ambiguous(at) {
                     *seen = Seen::found(self.polygons[candidate.polygon as usize].contains(at));
                 }
             }
         }
+        for (candidate, seen) in candidates.iter().zip(seen) {
+            contains[candidate.slot as usize] = u8::from(seen.is_inside());
+        }
     }
 }
 
 /// Leaves in `unclear` those of which what was seen says nothing.
+#[inline(always)]
 fn note(seen: &[Seen], unclear: &mut Vec<u32>, which: impl ExactSizeIterator<Item = u32>) {
     unclear.clear();
     unclear.resize(which.len(), 0);

@@ -4,13 +4,10 @@
 //! A cell lists the leaves that meet it, each with a box in 128ths of the cell. A point that is asked about lies in one
 //! cell of one face, so nothing is found twice, and the lists may overlap as they like.
 
-use super::{grid::Grid, node::WIDTH};
-
-/// Bits of a coordinate across a face: 12 mm.
-const FACE_BITS: u32 = 30;
-/// Half a face.
-const HALF: f64 = (1_u32 << (FACE_BITS - 1)) as f64;
-const LAST: u32 = (1 << FACE_BITS) - 1;
+use super::{
+    faces::{FACE_BITS, Patch, Spot},
+    patches::{Outline, Patched, Patches},
+};
 
 /// Bits of a box's sides within its cell.
 const BOX_BITS: u32 = 7;
@@ -34,33 +31,6 @@ const ENTRIES_PER_LEAF: usize = 6;
 /// So many entries are always allowed.
 const ENTRIES_FREE: usize = 1_024;
 
-/// No point of the Earth that a face is responsible for is this close to the plane through the Earth's centre, in units.
-const NEAREST_FACE: f64 = 600_000_000.0;
-/// Added to every ball against rounding, in units.
-const MARGIN_UNITS: f64 = 16.0;
-
-/// A point's place on a face of the cube.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Spot {
-    face: u32,
-    across: [u32; 2],
-}
-
-/// A part of a face, both ends included.
-#[derive(Debug, Clone, Copy)]
-struct Patch {
-    from: [u32; 2],
-    to: [u32; 2],
-}
-
-/// A leaf and the part of a face that its balls meet.
-#[derive(Debug, Clone, Copy)]
-struct Patched {
-    face: u32,
-    leaf: u32,
-    patch: Patch,
-}
-
 /// The same in the making of lists.
 #[derive(Debug, Clone, Copy)]
 struct Item<'a> {
@@ -71,8 +41,8 @@ struct Item<'a> {
 
 /// A square of a face: `cuts` times halved.
 #[derive(Debug, Clone, Copy)]
-struct Square {
-    from: [u32; 2],
+pub(super) struct Square {
+    pub(super) from: [u32; 2],
     cuts: u32,
 }
 
@@ -103,247 +73,20 @@ pub(super) struct List<'a> {
     at: u32,
 }
 
-impl Spot {
-    #[inline]
-    pub(super) fn of(point: Grid) -> Self {
-        let (face, across) = Self::on_face(point.map(f64::from));
-        Self {
-            face: face as u32,
-            across: across.map(|across| (across as i32 as u32).min(LAST)),
-        }
-    }
-
-    /// The face and the coordinates across it, before they are rounded down. Without branches, so that loops over it
-    /// vectorise.
-    #[inline]
-    fn on_face([x, y, z]: [f64; 3]) -> (f64, [f64; 2]) {
-        let is_x = (x.abs() >= y.abs()) & (x.abs() >= z.abs());
-        let is_y = y.abs() >= z.abs();
-        let of_three = |a: f64, b: f64, c: f64| {
-            let other = if is_y { b } else { c };
-            if is_x { a } else { other }
-        };
-        let along = of_three(x, y, z);
-        let scale = HALF / along.abs();
-        let positive = if along > 0.0 { 1.0 } else { 0.0 };
-        let across = [of_three(y, z, x), of_three(z, x, y)];
-        (
-            of_three(0.0, 2.0, 4.0) + positive,
-            across.map(|across| across * scale + HALF),
-        )
-    }
-
-    /// [`Spot::of`] each point.
-    pub(super) fn all(points: &[Grid], spots: &mut Vec<Self>) {
-        const LANES: usize = 8;
-        spots.clear();
-        for chunk in points.chunks(LANES) {
-            let (mut faces, mut across) = ([0.0; LANES], [[0.0; LANES]; 2]);
-            let mut coordinates = [[1.0; LANES]; 3];
-            for (lane, point) in chunk.iter().enumerate() {
-                for axis in 0..3 {
-                    coordinates[axis][lane] = f64::from(point[axis]);
-                }
-            }
-            for lane in 0..LANES {
-                let point = [0, 1, 2].map(|axis| coordinates[axis][lane]);
-                (faces[lane], [across[0][lane], across[1][lane]]) = Self::on_face(point);
-            }
-            spots.extend((0..chunk.len()).map(|lane| Self {
-                face: faces[lane] as u32,
-                across: [0, 1].map(|side| (across[side][lane] as i32 as u32).min(LAST)),
-            }));
-        }
-    }
-}
-
-/// Calls `meets` with each face that the ball may have a part on, and that part. Radii and centres are in units.
-fn on_faces(center: Grid, radius: f64, mut meets: impl FnMut(u32, Patch)) {
-    let center = center.map(f64::from);
-    let radius = radius + MARGIN_UNITS;
-    let (home, _) = Spot::on_face(center);
-    let home = home as u32;
-    let Some(patch) = on_face(center, radius, home) else {
-        return;
-    };
-    meets(home, patch);
-    if patch.from.iter().all(|from| *from > 0) && patch.to.iter().all(|to| *to < LAST) {
-        return;
-    }
-    for face in (0..6).filter(|face| *face != home) {
-        if let Some(patch) = on_face(center, radius, face) {
-            meets(face, patch);
-        }
-    }
-}
-
-/// The part of a face that the ball may have a part on.
-#[inline]
-fn on_face(center: [f64; 3], radius: f64, face: u32) -> Option<Patch> {
-    let axis = (face / 2) as usize;
-    let along = if face % 2 == 1 { center[axis] } else { -center[axis] };
-    if along + radius < NEAREST_FACE {
-        return None;
-    }
-    let mut patch = Patch {
-        from: [0; 2],
-        to: [LAST; 2],
-    };
-    if along > 2.0 * radius {
-        let (inverse, reach) = (1.0 / along, radius / (along - radius));
-        for side in 0..2 {
-            // A point of the ball has (a, m) with |a - a0| <= r and |m - m0| <= r, together within r, so that a / m is
-            // within r sqrt(1 + (a0 / m0)^2) / (m0 - r) of a0 / m0. The root is at most half of the square more than 1.
-            let slope = center[(axis + 1 + side) % 3] * inverse;
-            let reach = reach * (1.0 + slope * slope / 2.0);
-            let (from, to) = ((slope - reach) * HALF + HALF, (slope + reach) * HALF + HALF);
-            if to < 0.0 || from > f64::from(LAST) {
-                return None;
-            }
-            (patch.from[side], patch.to[side]) = ((from - 1.0) as u32, ((to + 1.0) as u32).min(LAST));
-        }
-    }
-    Some(patch)
-}
-
-/// What each of a leaf's balls meets of a face, in 256ths of the whole patch or a little less. The ends are included; a lane
-/// of which nothing is there ends before it begins.
-#[derive(Debug, Clone)]
-struct Outline {
-    /// Binary logarithm of a step.
-    shift: u32,
-    from: [[u8; WIDTH]; 2],
-    to: [[u8; WIDTH]; 2],
-}
-
-/// What leaves meet of the faces, leaf after leaf.
-#[derive(Debug, Default)]
-pub(super) struct Patches {
-    patched: Vec<Patched>,
-    /// For each of them.
-    outlines: Vec<Outline>,
-    /// Of the balls of one leaf: the number in `patched`, the lane, and what it meets.
-    parts: Vec<(usize, usize, Patch)>,
-}
-
-impl Patches {
-    pub(super) fn with_capacity(leaves: usize) -> Self {
-        Self {
-            patched: Vec::with_capacity(leaves),
-            outlines: Vec::with_capacity(leaves),
-            parts: Vec::new(),
-        }
-    }
-
-    /// Adds what others meet, whose leaves come after so many.
-    pub(super) fn append(&mut self, other: Self, leaves: u32) {
-        self.patched.extend(other.patched.into_iter().map(|item| Patched {
-            leaf: item.leaf + leaves,
-            ..item
-        }));
-        self.outlines.extend(other.outlines);
-    }
-
-    /// Adds what the leaf's balls meet: at most one patch of each face.
-    pub(super) fn add(&mut self, leaf: u32, balls: impl Iterator<Item = (Grid, f64)>) {
-        let Self {
-            patched,
-            outlines,
-            parts,
-        } = self;
-        let start = patched.len();
-        parts.clear();
-        for (lane, (center, radius)) in balls.enumerate() {
-            on_faces(center, radius, |face, patch| {
-                let known = patched[start..].iter().position(|known| known.face == face);
-                let number = known.map_or(patched.len(), |known| start + known);
-                if number == patched.len() {
-                    patched.push(Patched { face, leaf, patch });
-                }
-                patched[number].patch = patched[number].patch.join(patch);
-                parts.push((number, lane, patch));
-            });
-        }
-        outlines.extend(patched[start..].iter().map(|item| Outline::nothing(item.patch)));
-        for (number, lane, patch) in parts {
-            outlines[*number].enter(*lane, patched[*number].patch, *patch);
-        }
-    }
-}
-
-impl Outline {
-    fn nothing(whole: Patch) -> Self {
-        let widest = (whole.to[0] - whole.from[0]).max(whole.to[1] - whole.from[1]);
-        Self {
-            shift: (u32::BITS - widest.leading_zeros()).saturating_sub(u8::BITS),
-            from: [[u8::MAX; WIDTH]; 2],
-            to: [[0; WIDTH]; 2],
-        }
-    }
-
-    fn enter(&mut self, lane: usize, whole: Patch, part: Patch) {
-        for side in 0..2 {
-            let steps = |value: u32| ((value - whole.from[side]) >> self.shift) as u8;
-            (self.from[side][lane], self.to[side][lane]) = (steps(part.from[side]), steps(part.to[side]));
-        }
-    }
-
-    /// The part of the patch that holds whatever those balls meet that meet the square; `None` when none does.
-    #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "so that it is done for all lanes at once")]
-    fn within(&self, whole: Patch, square: Square) -> Option<Patch> {
-        let last = square.last();
-        let (mut first_step, mut last_step) = ([0; 2], [0; 2]);
-        for side in 0..2 {
-            let steps = |value: u32| (value.saturating_sub(whole.from[side]) >> self.shift).min(255) as u8;
-            (first_step[side], last_step[side]) = (steps(square.from[side]), steps(last[side]));
-        }
-        let (mut from, mut to) = ([u8::MAX; 2], [0_u8; 2]);
-        for lane in 0..WIDTH {
-            let meets = (self.from[0][lane] <= last_step[0])
-                & (self.from[1][lane] <= last_step[1])
-                & (self.to[0][lane] >= first_step[0])
-                & (self.to[1][lane] >= first_step[1]);
-            for side in 0..2 {
-                from[side] = from[side].min(if meets { self.from[side][lane] } else { u8::MAX });
-                to[side] = to[side].max(if meets { self.to[side][lane] } else { 0 });
-            }
-        }
-        if from[0] > to[0] || from[1] > to[1] {
-            return None;
-        }
-        Some(Patch {
-            from: [0, 1].map(|side| whole.from[side] + (u32::from(from[side]) << self.shift)),
-            to: [0, 1].map(|side| {
-                let end = whole.from[side] + ((u32::from(to[side]) + 1) << self.shift) - 1;
-                end.min(whole.to[side])
-            }),
-        })
-    }
-}
-
-impl Patch {
-    fn join(self, other: Self) -> Self {
-        Self {
-            from: [0, 1].map(|side| self.from[side].min(other.from[side])),
-            to: [0, 1].map(|side| self.to[side].max(other.to[side])),
-        }
-    }
-
-    fn meets(&self, square: Square) -> bool {
-        let last = square.last();
-        (0..2).all(|side| self.from[side] <= last[side] && square.from[side] <= self.to[side])
-    }
-}
-
 impl Square {
     /// Bits of a coordinate within the square.
     fn bits(self) -> u32 {
         FACE_BITS - self.cuts
     }
 
-    fn last(self) -> [u32; 2] {
+    pub(super) fn last(self) -> [u32; 2] {
         self.from.map(|from| from + ((1 << self.bits()) - 1))
+    }
+
+    /// Whether the patch has a part in the square.
+    fn meets(self, patch: Patch) -> bool {
+        let last = self.last();
+        (0..2).all(|side| patch.from[side] <= last[side] && self.from[side] <= patch.to[side])
     }
 
     /// The four quarters, the first coordinate's halves side by side.
@@ -462,14 +205,14 @@ impl Cells {
     }
 
     /// What leads to the cell of the spot's top square.
-    #[inline]
+    #[inline(always)]
     pub(super) fn top(&self, spot: Spot) -> u32 {
         let [column, row] = spot.across.map(|across| across >> (FACE_BITS - self.top_cuts));
         self.tops[(((spot.face << self.top_cuts | row) << self.top_cuts) | column) as usize]
     }
 
     /// One step on from what leads to a node, `depth` steps below the top; `None` when it led to a list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&self, child: u32, spot: Spot, depth: u32) -> Option<u32> {
         if child & IS_NODE == 0 {
             return None;
@@ -480,7 +223,7 @@ impl Cells {
     }
 
     /// [`Cells::step`] for many at once, without a branch; false when there was none left to make.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step_all(&self, children: &mut [u32], spots: &[Spot], depth: u32) -> bool {
         let any = children.iter().fold(0, |all, child| all | child);
         if any & IS_NODE == 0 {
@@ -498,13 +241,13 @@ impl Cells {
     }
 
     /// Reads the beginning of a list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn touch(&self, child: u32) -> u32 {
         self.lists[child as usize].leaf
     }
 
     /// The list of the spot's cell, to which `child` leads.
-    #[inline]
+    #[inline(always)]
     pub(super) fn list_at(&self, child: u32, spot: Spot) -> List<'_> {
         let start = child as usize;
         let head = self.lists[start];
@@ -516,7 +259,7 @@ impl Cells {
     }
 
     /// The list of the spot's cell.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, spot: Spot) -> List<'_> {
         let mut child = self.top(spot);
         let mut depth = 0;
@@ -537,14 +280,14 @@ impl Cells {
 
 impl<'a> List<'a> {
     /// The same list in parts of at most so many leaves.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parts(self, most: usize) -> impl Iterator<Item = List<'a>> {
         self.entries.chunks(most).map(move |entries| List { entries, ..self })
     }
 
     /// Puts the leaves whose boxes hold the point at the beginning of `open`, and tells how many. At most as many as
     /// `open` has room for are looked at.
-    #[inline]
+    #[inline(always)]
     pub(super) fn holding(self, open: &mut [u32]) -> usize {
         let mut count = 0;
         for entry in &self.entries[..self.entries.len().min(open.len())] {
@@ -600,14 +343,14 @@ fn quartered<'a>(items: &[Item<'a>], square: Square, room: usize) -> Option<[Par
         return None;
     }
     let quarters = square.quarters();
-    let counts = quarters.map(|quarter| items.iter().filter(|item| item.patch.meets(quarter)).count());
+    let counts = quarters.map(|quarter| items.iter().filter(|item| quarter.meets(item.patch)).count());
     let count: usize = counts.iter().sum();
     let more = count.saturating_sub(items.len());
     if 2 * count > LONGER_HALVES * items.len() || more > room {
         return None;
     }
     Some(quarters.map(|square| {
-        let items: Vec<Item<'a>> = items.iter().filter(|item| item.patch.meets(square)).copied().collect();
+        let items: Vec<Item<'a>> = items.iter().filter(|item| square.meets(item.patch)).copied().collect();
         let room = (room - more) * items.len() / count;
         Part { square, items, room }
     }))

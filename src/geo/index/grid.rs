@@ -24,7 +24,7 @@ fn rounded(value: f64) -> i32 {
 
 /// Sine and cosine of degrees within -180 to 180: Taylor's series within 45 degrees of a multiple of 90, good to 1e-12.
 /// Without branches, so that loops over it vectorise.
-#[inline]
+#[inline(always)]
 fn sin_cos(degrees: f64) -> (f64, f64) {
     let quarter = degrees * (1.0 / 90.0) + ROUNDER;
     let turn = quarter.to_bits();
@@ -48,7 +48,7 @@ fn sin_cos(degrees: f64) -> (f64, f64) {
 }
 
 /// Coordinates in units, to within 0.01.
-#[inline]
+#[inline(always)]
 fn units(at: Position) -> [f64; 3] {
     let (sin_lat, cos_lat) = sin_cos(at.latitude);
     let (sin_lon, cos_lon) = sin_cos(at.longitude);
@@ -61,7 +61,7 @@ fn units(at: Position) -> [f64; 3] {
 }
 
 /// Rounded coordinates in units; within 0.01 of half a unit of the truth.
-#[inline]
+#[inline(always)]
 pub(super) fn grid(at: Position) -> Grid {
     units(at).map(rounded)
 }
@@ -70,6 +70,7 @@ pub(super) fn grid(at: Position) -> Grid {
 const LANES: usize = 8;
 
 /// [`grid`] of each position.
+#[inline(always)]
 pub(super) fn grids(at: &[Position], points: &mut Vec<Grid>) {
     points.clear();
     for chunk in at.chunks(LANES) {

@@ -2,6 +2,7 @@
 
 use super::{
     grid::{Bounds, Grid, UNIT_M},
+    lanes::{Balls, Lanes, mask},
     node::WIDTH,
     search::bits,
 };
@@ -57,8 +58,6 @@ pub(super) enum Verdict {
 const ROUNDING_UNITS: f64 = 1.75;
 /// The same, and rounding both down to steps, which moves them by less than sqrt(3) steps from each other.
 const MARGIN_STEPS: f32 = 3.7;
-/// The same in whole steps.
-const MARGIN_WHOLE_STEPS: i32 = 4;
 /// Three squares of so many steps, and of those to [`NOWHERE`] more, are below 2^31.
 const REACH_STEPS: u32 = 25_754;
 /// Added to the extent of a leaf's balls, in units.
@@ -83,7 +82,7 @@ pub(super) fn is_odd(radius_m: f64) -> bool {
 }
 
 /// Two to that power.
-#[inline]
+#[inline(always)]
 fn power(exponent: i32) -> f32 {
     f32::from_bits(((127 + exponent) as u32) << 23)
 }
@@ -127,13 +126,13 @@ impl Leaf {
     }
 
     /// The point in this leaf's steps. Two points of the Earth are less than 2^31 units apart.
-    #[inline]
+    #[inline(always)]
     fn steps(&self, point: Grid) -> [i32; 3] {
         [0, 1, 2].map(|axis| point[axis].wrapping_sub(self.origin[axis]) >> self.shift)
     }
 
     /// The squared distance from the point to a centre, in square steps.
-    #[inline]
+    #[inline(always)]
     fn squared(&self, [x, y, z]: [i32; 3], lane: usize) -> f32 {
         let dx = x.wrapping_sub(i32::from(self.x[lane])) as f32;
         let dy = y.wrapping_sub(i32::from(self.y[lane])) as f32;
@@ -142,13 +141,13 @@ impl Leaf {
     }
 
     /// A step of a radius, in steps of the centres.
-    #[inline]
+    #[inline(always)]
     fn radius_step(&self) -> f32 {
         power(i32::from(self.radius_shift) - i32::from(self.shift))
     }
 
     /// What [`Leaf::holding`] wants to know of lanes that hold circles only.
-    #[inline]
+    #[inline(always)]
     pub(super) fn cores_of_circles(&self) -> Cores {
         self.radius.map(|radius| radius.saturating_sub(1))
     }
@@ -163,36 +162,27 @@ impl Leaf {
     }
 
     /// The shapes that may hold the point, a bit for each, and those of them that surely do.
-    #[inline]
-    pub(super) fn holding(&self, point: Grid, cores: &Cores) -> (u32, u32) {
+    #[inline(always)]
+    pub(super) fn holding(&self, lanes: impl Lanes, point: Grid, cores: &Cores) -> (u32, u32) {
         // What is below the origin wraps round to beyond all reach.
         let steps = [0, 1, 2].map(|axis| (point[axis].wrapping_sub(self.origin[axis]) as u32) >> self.shift);
         if steps[0].max(steps[1]).max(steps[2]) > REACH_STEPS {
             return (0, 0);
         }
-        let [x, y, z] = steps.map(|steps| steps as i16);
-        // A radius of the largest ball is below half of the reach.
-        let radius_shift = (self.radius_shift - self.shift) & 7;
-        let (mut squared, mut outer, mut are_in) = ([0_i32; WIDTH], [0_i16; WIDTH], [0_u8; WIDTH]);
-        for lane in 0..WIDTH {
-            let dx = x.wrapping_sub(self.x[lane]);
-            let dy = y.wrapping_sub(self.y[lane]);
-            let dz = z.wrapping_sub(self.z[lane]);
-            squared[lane] = square(dx).wrapping_add(square(dy)).wrapping_add(square(dz));
-            outer[lane] = (i16::from(self.radius[lane]) << radius_shift).wrapping_add(MARGIN_WHOLE_STEPS as i16);
-            are_in[lane] = u8::from(squared[lane] <= square(outer[lane]));
-        }
-        let maybe = mask(are_in);
+        let (maybe, surely) = lanes.holding(Balls {
+            x: &self.x,
+            y: &self.y,
+            z: &self.z,
+            radius: &self.radius,
+            core: cores,
+            // A radius of the largest ball is below half of the reach.
+            radius_shift: u32::from((self.radius_shift - self.shift) & 7),
+            point: steps.map(|steps| steps as i16),
+        });
         if self.radius_shift > SMALL_RADIUS_SHIFT {
             return (maybe, 0);
         }
-        for lane in 0..WIDTH {
-            // A step is for what small radii lose from geodesic to chord.
-            let inner = (i16::from(cores[lane]) << radius_shift).wrapping_sub(MARGIN_WHOLE_STEPS as i16 + 1);
-            let inner = inner.max(0);
-            are_in[lane] = u8::from(squared[lane] < square(inner));
-        }
-        (maybe, mask(are_in))
+        (maybe, surely)
     }
 
     /// The balls that come within `reach_m` metres of the point, a bit for each, and a few more.
@@ -209,7 +199,7 @@ impl Leaf {
     }
 
     /// The least and the most metres over the ground from the point to the circles' edges, negative inside.
-    #[inline]
+    #[inline(always)]
     pub(super) fn distances_m(&self, point: Grid) -> ([f32; WIDTH], [f32; WIDTH]) {
         // asin(x) is at most x + 4 x^3 / 6, so that a geodesic is at most c + 4 BEND c^3.
         const LONGER: f32 = 4.0 * BEND as f32;
@@ -233,13 +223,13 @@ impl Leaf {
     }
 
     /// Which lanes hold polygons, a bit for each.
-    #[inline]
+    #[inline(always)]
     pub(super) fn polygons(&self) -> u32 {
         u32::from(self.polygons)
     }
 
     /// The number of a polygon among those of the leaf.
-    #[inline]
+    #[inline(always)]
     pub(super) fn polygon(&self, lane: usize) -> u32 {
         (self.polygons & ((1 << lane) - 1)).count_ones()
     }
@@ -261,7 +251,7 @@ impl Leaf {
 
     /// Reads a number from the cache lines that will be needed, so that they are on their way before the first is waited
     /// for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn touch(&self) -> u32 {
         self.x[0] as u32 ^ self.origin[0] as u32 ^ self.ids[0]
     }
@@ -286,7 +276,7 @@ impl OddRadii {
     }
 
     /// Whether the lane is one, and then its number.
-    #[inline]
+    #[inline(always)]
     pub(super) fn number(self, lane: usize) -> Option<u32> {
         let bit = 1_u16 << lane;
         (self.lanes & bit != 0).then(|| self.first + (self.lanes & (bit - 1)).count_ones())
@@ -310,26 +300,12 @@ pub(super) fn judge(center: Grid, radius_m: f64, point: Grid) -> Verdict {
     Verdict::Unclear
 }
 
-#[inline]
-fn square(value: i16) -> i32 {
-    i32::from(value) * i32::from(value)
-}
-
-/// A bit for each lane that holds a 1; all others hold 0.
-#[inline]
-fn mask(lanes: [u8; WIDTH]) -> u32 {
-    // Multiplied, the eight bits meet in the highest byte, each at its place.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let all = u128::from_le_bytes(lanes);
-    let gathered = |half: u64| (half.wrapping_mul(GATHER) >> 56) as u32;
-    gathered(all as u64) | gathered((all >> 64) as u64) << 8
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::geo::index::lanes::Portable;
 
     proptest! {
         /// Far corners are where squares are largest.
@@ -348,7 +324,7 @@ mod tests {
             let leaf = Leaf::new(&balls);
             let far = leaf.origin.map(|at| at + (REACH_STEPS << leaf.shift) as i32);
             let point = [0, 1, 2].map(|axis| far[axis] - (back[axis] << leaf.shift >> 5));
-            let (maybe, surely) = leaf.holding(point, &leaf.cores_of_circles());
+            let (maybe, surely) = leaf.holding(Portable, point, &leaf.cores_of_circles());
             prop_assert_eq!((maybe | surely) & !leaf.present(), 0);
         }
     }

@@ -8,17 +8,21 @@
 mod area;
 mod batch;
 mod cells;
+mod faces;
 mod grid;
+mod lanes;
 mod leaf;
 mod nearest;
 mod node;
 mod pack;
+mod patches;
 mod search;
 
 use std::sync::Arc;
 
 use cells::Cells;
 use grid::Grid;
+use lanes::Lanes;
 use leaf::{Cores, Leaf, OddRadii, told};
 use node::{Node, WIDTH};
 
@@ -145,17 +149,23 @@ impl GeofenceIndex {
     }
 
     /// The shapes of a leaf that may hold the point, a bit for each, and those of them that surely do.
-    #[inline]
-    fn holding(&self, leaf: usize, point: Grid) -> (u32, u32) {
+    #[inline(always)]
+    fn holding(&self, lanes: impl Lanes, leaf: usize, point: Grid) -> (u32, u32) {
         let (leaf, cores) = (&self.leaves[leaf], self.cores.get(leaf));
         match cores {
-            Some(cores) => leaf.holding(point, cores),
-            None => leaf.holding(point, &leaf.cores_of_circles()),
+            Some(cores) => leaf.holding(lanes, point, cores),
+            None => leaf.holding(lanes, point, &leaf.cores_of_circles()),
         }
     }
 
+    /// Reads from all that [`GeofenceIndex::holding`] will, so that it is on its way before it is waited for.
+    #[inline(always)]
+    fn touch(&self, leaf: usize) -> u32 {
+        self.leaves[leaf].touch() ^ self.cores.get(leaf).map_or(0, |cores| u32::from(cores[0]))
+    }
+
     /// The number of a polygon.
-    #[inline]
+    #[inline(always)]
     fn polygon(&self, leaf: usize, lane: usize) -> u32 {
         self.first_polygons[leaf] + self.leaves[leaf].polygon(lane)
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     GeofenceIndex,
-    cells::{Cells, Patches},
+    cells::Cells,
     grid::{Bounds, PLACE_BITS, UNIT_M, grids, place_on_curve},
     leaf::{Ball, Leaf, OddRadii, is_odd},
     node::{Child, Node, WIDTH},
+    patches::Patches,
 };
 use crate::geo::{Polygons, Position, Shape, polygons::Glance};
 

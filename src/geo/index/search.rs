@@ -4,8 +4,9 @@ use std::hint::black_box;
 
 use super::{
     GeofenceIndex,
-    cells::Spot,
+    faces::Spot,
     grid::{Grid, grid},
+    lanes::{Lanes, with_best},
     leaf::{Verdict, judge},
     node::WIDTH,
 };
@@ -26,6 +27,11 @@ const OPEN: usize = 32;
 
 impl GeofenceIndex {
     pub(super) fn find_one(&self, at: Position, found: &mut Vec<u32>) {
+        with_best!(lanes => self.find_one_in(lanes, at, found));
+    }
+
+    #[inline(always)]
+    fn find_one_in(&self, lanes: impl Lanes, at: Position, found: &mut Vec<u32>) {
         found.clear();
         let point = grid(at);
         let mut waiting = [Waiting::default(); WAITING];
@@ -35,7 +41,7 @@ impl GeofenceIndex {
             let leaves = list.holding(&mut open);
             let touched = open[..leaves]
                 .iter()
-                .fold(0, |all, number| all ^ self.leaves[*number as usize].touch());
+                .fold(0, |all, number| all ^ self.touch(*number as usize));
             black_box(touched);
             // Room for whatever there may be, so that nobody asks for it in between.
             let mut found_count = found.len();
@@ -43,7 +49,7 @@ impl GeofenceIndex {
             for number in &open[..leaves] {
                 let number = *number as usize;
                 let leaf = &self.leaves[number];
-                let (maybe, surely) = self.holding(number, point);
+                let (maybe, surely) = self.holding(lanes, number, point);
                 let polygons = leaf.polygons();
                 found_count = append::<4, 4, _>(found, found_count, surely, |lane| leaf.ids[lane]);
                 for lane in bits(maybe & !surely & !polygons) {
@@ -123,13 +129,13 @@ impl GeofenceIndex {
 }
 
 /// Whether pictures must not be asked: at a pole and on the antimeridian, which are in several places.
-#[inline]
+#[inline(always)]
 pub(super) fn is_ambiguous(at: Position) -> bool {
     (at.latitude.abs() == 90.0) | (at.longitude.abs() == 180.0)
 }
 
 /// The numbers of the bits that are set, ascending.
-#[inline]
+#[inline(always)]
 pub(super) fn bits(mut mask: u32) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let bit = (mask != 0).then(|| mask.trailing_zeros())?;
@@ -140,7 +146,7 @@ pub(super) fn bits(mut mask: u32) -> impl Iterator<Item = u32> {
 
 /// Puts what `of` makes of each of these lanes from place `count` on, and tells how many there are then. The first `N` take
 /// no branch, nor do the next `M` together. There must be room for `N + M` and for as many as there are lanes.
-#[inline]
+#[inline(always)]
 pub(super) fn append<const N: usize, const M: usize, T: Copy>(
     list: &mut [T],
     mut count: usize,

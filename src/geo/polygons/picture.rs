@@ -15,7 +15,7 @@ pub(super) enum Cell {
 
 impl Cell {
     /// By the lowest two bits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn told(bits: u64) -> Self {
         match bits & 3 {
             0 => Self::Outside,
@@ -103,7 +103,7 @@ impl Picture {
 
     /// The cell by its column and row among the fine ones, of which a coarse cell has 2 to the power of `fine_level` a
     /// side.
-    #[inline]
+    #[inline(always)]
     pub(super) fn cell(&self, column: usize, row: usize, fine_level: u8) -> Cell {
         let bit = ((row >> fine_level) * COARSE_SIDE + (column >> fine_level)) * 2;
         match Cell::told(self.coarse[bit / 64] >> (bit % 64)) {
@@ -113,7 +113,7 @@ impl Picture {
     }
 
     /// Where the bits of a fine cell begin; `coarse_bit` is where those of the coarse one do, which is mixed.
-    #[inline]
+    #[inline(always)]
     fn fine_bit(&self, coarse_bit: usize, column: usize, row: usize) -> usize {
         let level = self.fine_level;
         let (word, bit) = ((coarse_bit / 64) & 7, coarse_bit % 64);
@@ -125,7 +125,7 @@ impl Picture {
     }
 
     /// The fine cell whose bits begin there, a [`Cell`]; mixed where there are no fine cells.
-    #[inline]
+    #[inline(always)]
     fn fine_cell(&self, bit: usize) -> u32 {
         let word = self.fine.get(bit / 64).copied().unwrap_or(MIXED);
         (word >> (bit % 64)) as u32 & 3
@@ -170,7 +170,7 @@ pub(crate) struct FineCell {
 
 impl Seen {
     /// What somebody else has found out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn found(is_inside: bool) -> Self {
         let cell = if is_inside { Cell::Inside } else { Cell::Outside };
         Self {
@@ -180,13 +180,13 @@ impl Seen {
     }
 
     /// Whether the point is surely inside.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_inside(self) -> bool {
         self.cell == Cell::Inside as u32
     }
 
     /// Whether it may be inside or not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_unclear(self) -> bool {
         self.cell >= Cell::Mixed as u32
     }
@@ -210,7 +210,7 @@ impl Glance {
     ///
     /// No cell at a side is all inside, for the bounds are those of the edges: a point that rounding takes across one is
     /// found outside or unclear.
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::needless_bitwise_bool, reason = "branches would be mispredicted")]
     pub(crate) fn look(&self, [x, y]: Vertex) -> Seen {
         let shift = if self.is_shifted & (x < 0.0) { 360.0 } else { 0.0 };
@@ -238,13 +238,13 @@ impl Glance {
     }
 
     /// Reads from both cache lines, so that they are on their way before they are waited for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn touch(&self) -> u64 {
         self.picture.coarse[0] ^ self.west.to_bits()
     }
 
     /// Which fine cell to ask, where the coarse one doesn't tell.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fine_cell(&self, seen: Seen) -> FineCell {
         let bit = coarse_bit(seen.column, seen.row);
         let fine = |finest: u16| usize::from(finest >> (FINE_LEVEL_MAX - self.picture.fine_level));
@@ -254,7 +254,7 @@ impl Glance {
     }
 
     /// Reads what [`Glance::look_closer`] will.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn touch_fine(&self, cell: FineCell) -> u64 {
         self.picture
             .fine
@@ -264,7 +264,7 @@ impl Glance {
     }
 
     /// What the fine cell tells.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look_closer(&self, cell: FineCell, seen: Seen) -> Seen {
         // A point that rounding takes beyond the last cell may have been sent here by a coarse cell that isn't mixed.
         let coarse = coarse_bit(seen.column, seen.row);
@@ -278,7 +278,7 @@ impl Glance {
 }
 
 /// Where the bits of a coarse cell begin, by column and row in the finest picture.
-#[inline]
+#[inline(always)]
 fn coarse_bit(column: u16, row: u16) -> usize {
     (usize::from(row >> FINE_LEVEL_MAX) * COARSE_SIDE + usize::from(column >> FINE_LEVEL_MAX)) * 2
 }

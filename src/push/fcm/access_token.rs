@@ -131,10 +131,29 @@ impl Source {
                     .map_err(|_| OauthError::Refused("the FCM service account file is not usable".to_owned()))?;
                 from_library(account.token(&[SCOPE])).await
             }
-            Self::ApplicationDefault => from_library(async { gcp_auth::provider().await?.token(&[SCOPE]).await }).await,
+            Self::ApplicationDefault => application_default().await,
             Self::Pool(source) => source.fetch(clock).await,
         }
     }
+}
+
+/// A token of Application Default Credentials, which are looked for anew each time.
+async fn application_default() -> Result<Fetched, OauthError> {
+    let refuse = |why: &str| OauthError::Refused(why.to_owned());
+    let found = timeout(FETCH_TIMEOUT, gcp_auth::provider()).await;
+    let found = found.map_err(|_| OauthError::Unreachable("the token endpoint does not answer in time".to_owned()))?;
+    let provider = found.map_err(|error| match error {
+        gcp_auth::Error::NoAuthMethod(..) => refuse(
+            "there are no Application Default Credentials: set GOOGLE_APPLICATION_CREDENTIALS, or run where there is a \
+             metadata server",
+        ),
+        // Everything else is about that file. What is said of it may quote it, so it is not passed on.
+        _ => refuse(
+            "GOOGLE_APPLICATION_CREDENTIALS must name a service account's key file that can be read; what `gcloud` writes \
+             for a user is found in its own place, without that variable",
+        ),
+    })?;
+    from_library(provider.token(&[SCOPE])).await
 }
 
 async fn from_library(
@@ -144,11 +163,6 @@ async fn from_library(
         .await
         .map_err(|_| OauthError::Unreachable("the token endpoint does not answer in time".to_owned()))?
         .map_err(|error| match error {
-            gcp_auth::Error::NoAuthMethod(..) => OauthError::Refused(
-                "there are no Application Default Credentials: set GOOGLE_APPLICATION_CREDENTIALS, or run where there is \
-                 a metadata server"
-                    .to_owned(),
-            ),
             gcp_auth::Error::Str(what) => OauthError::Refused(format!(
                 "{what}: the endpoint at the service account's `token_uri` answers without a token; check the account"
             )),

@@ -1,7 +1,7 @@
 //! The TLS listener's HTTP/2, on the `h2` crate: each stream is answered, or meets a fault.
 
 use std::{
-    future::pending,
+    future::poll_fn,
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -165,7 +165,7 @@ impl Connection {
         }
         if !self.control.enters(stream) {
             seen.record(&self.desk, Some("goaway"), false, false);
-            return pending().await;
+            return given_up(respond).await;
         }
         match rule.fault {
             FaultKind::Delay => self.finish(seen, None, respond),
@@ -207,7 +207,7 @@ impl Connection {
             }
             FaultKind::Stall => {
                 seen.record(&self.desk, Some("stall"), false, rule.processed);
-                pending::<()>().await;
+                given_up(respond).await;
             }
             FaultKind::Cut => {
                 let reply = seen.record(&self.desk, Some("cut"), false, rule.processed);
@@ -215,7 +215,7 @@ impl Connection {
                 if rule.processed {
                     send(respond, reply);
                 }
-                pending::<()>().await;
+                given_up(respond).await;
             }
         }
     }
@@ -320,6 +320,11 @@ async fn collect(mut body: RecvStream) -> Option<Bytes> {
         whole.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
     }
     Some(whole.freeze())
+}
+
+/// Waits until the client gives the stream up, so that it no longer counts as open, or its connection ends.
+async fn given_up(respond: &mut SendResponse<Bytes>) {
+    drop(poll_fn(|cx| respond.poll_reset(cx)).await);
 }
 
 fn send(respond: &mut SendResponse<Bytes>, reply: Reply) {

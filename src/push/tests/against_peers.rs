@@ -169,9 +169,13 @@ async fn a_connection_is_replaced_while_it_drains() {
     let pool = peer.pool(PoolOptions::default());
     let first = pool.clone();
     let draining = tokio::spawn(async move { sent(&first).await });
-    while peer.connections() < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let replaced = async {
+        while peer.connections() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let replaced = tokio::time::timeout(Duration::from_secs(30), replaced).await;
+    replaced.expect("a second connection");
     assert!(!draining.is_finished(), "nobody has asked for the second connection");
     assert_eq!(sent(&pool).await.unwrap().status, 200);
     draining.abort();

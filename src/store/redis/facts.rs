@@ -20,7 +20,7 @@ use crate::{
         event::{Event, Fact},
         ids::{CauseId, SubjectId, WorkspaceId},
     },
-    engine::ports::{FactCursor, StoreError},
+    engine::ports::{FactCursor, FactPage, StoreError},
 };
 
 /// Latest facts of a customer among which those of one cause are looked for.
@@ -65,8 +65,9 @@ impl Place {
     }
 }
 
+/// The entries' places and bodies; nothing where an entry has none.
 fn read_entries(partition: usize, entries: Entries) -> Result<Vec<(Place, Vec<u8>)>, Failure> {
-    let unreadable = || Failure::Unreadable("a stream has an entry that is no fact".to_owned());
+    let unreadable = || Failure::Unreadable("a stream has an entry without a place".to_owned());
     entries
         .into_iter()
         .map(|(id, fields)| {
@@ -77,7 +78,7 @@ fn read_entries(partition: usize, entries: Entries) -> Result<Vec<(Place, Vec<u8
                 number: number.parse().map_err(|_| unreadable())?,
             };
             let body = fields.chunks_exact(2).find(|field| field[0] == b"b");
-            Ok((place, body.ok_or_else(unreadable)?[1].clone()))
+            Ok((place, body.map(|field| field[1].clone()).unwrap_or_default()))
         })
         .collect()
 }
@@ -95,7 +96,7 @@ impl RedisStore {
         workspace: &WorkspaceId,
         after: Option<&FactCursor>,
         limit: usize,
-    ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
+    ) -> Result<FactPage, StoreError> {
         let after = match after {
             None => Place {
                 ms: 0,
@@ -106,18 +107,15 @@ impl RedisStore {
         };
         let found = self.read_streams(workspace, after, None, limit).await?;
         let Some((last, _)) = found.items.iter().take(limit).next_back() else {
-            return Ok(Vec::new());
+            return Ok(FactPage::default());
         };
         let certain = self.read_streams(workspace, after, Some(last.ms), limit).await?;
-        certain
-            .items
-            .into_iter()
-            .take(limit)
-            .map(|(place, body)| {
-                let fact = serde_json::from_slice(&body).map_err(|error| StoreError::Damaged(error.to_string()))?;
-                Ok((place.cursor(), fact))
-            })
-            .collect()
+        let kept = certain.items.into_iter().take(limit);
+        let read = |body: Vec<u8>| serde_json::from_slice(&body).map_err(|error| error.to_string());
+        Ok(FactPage::of(
+            kept.map(|(place, body)| (place.cursor(), read(body))),
+            limit,
+        ))
     }
 
     /// Every partition's next facts together, up to a millisecond before which nothing comes any more.

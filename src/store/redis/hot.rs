@@ -13,8 +13,8 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore,
-        LeaseAsk, Leased, Present, ReactionNoted, StoreError, StoredRecord,
+        Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FactPage, FanOut, Finish,
+        HotStore, LeaseAsk, Leased, Present, ReactionNoted, StoreError, StoredRecord,
     },
 };
 
@@ -54,7 +54,7 @@ impl HotStore for RedisStore {
         workspace: &WorkspaceId,
         after: Option<&FactCursor>,
         limit: usize,
-    ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
+    ) -> Result<FactPage, StoreError> {
         self.read_facts(workspace, after, limit).await
     }
 

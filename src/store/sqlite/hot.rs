@@ -17,8 +17,8 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FanOut, Finish, HotStore,
-        LeaseAsk, Leased, Present, ReactionNoted, StoreError, StoredRecord,
+        Attempt, Commit, CommitOutcome, DeadLetter, DeliveryFilter, DeliveryRow, FactCursor, FactPage, FanOut, Finish,
+        HotStore, LeaseAsk, Leased, Present, ReactionNoted, StoreError, StoredRecord,
     },
 };
 
@@ -28,14 +28,16 @@ fn facts_after(
     workspace: &WorkspaceId,
     after: i64,
     limit: usize,
-) -> rusqlite::Result<Vec<(FactCursor, Fact)>> {
+) -> rusqlite::Result<FactPage> {
     let mut select =
         connection.prepare_cached("SELECT seq, body FROM fact WHERE workspace = ? AND seq > ? ORDER BY seq LIMIT ?")?;
     let rows = select.query_map(params![workspace.as_str(), after, limit as i64], |row| {
-        let fact = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
-        Ok((FactCursor::new(row.get::<_, i64>(0)?.to_string()), fact))
+        let place = FactCursor::new(row.get::<_, i64>(0)?.to_string());
+        let body = row.get_ref(1)?.as_str().map_err(|error| error.to_string());
+        let fact = body.and_then(|body| serde_json::from_str(body).map_err(|error| error.to_string()));
+        Ok((place, fact))
     })?;
-    rows.collect()
+    Ok(FactPage::of(rows.collect::<rusqlite::Result<Vec<_>>>()?, limit))
 }
 
 /// The fact's number behind a place.
@@ -233,7 +235,7 @@ impl HotStore for SqliteStore {
         workspace: &WorkspaceId,
         after: Option<&FactCursor>,
         limit: usize,
-    ) -> Result<Vec<(FactCursor, Fact)>, StoreError> {
+    ) -> Result<FactPage, StoreError> {
         let after = after.map_or(Ok(0), seq_of)?;
         let workspace = workspace.clone();
         self.read(move |connection| facts_after(connection, &workspace, after, limit))

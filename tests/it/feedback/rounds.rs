@@ -186,6 +186,65 @@ async fn an_unreadable_record_leaves_out_what_happens_to_that_customer_only() {
     stop(telling).await;
 }
 
+/// Facts that nobody can read come after each of Ann's, also at the end: webhooks and streams pass them over.
+async fn what_cannot_be_read_is_passed_over(told: Told, damage: impl Fn()) {
+    let workspace = workspace();
+    let start = told.engine.store.hot.facts_end(&workspace).await.expect("a place");
+    let passed_over = |count: usize| {
+        let text = told.engine.metrics.render(0, 0, 0).expect("text");
+        text.contains(&format!("beckon_facts_unreadable_total {count}\n"))
+    };
+    let mut ids = Vec::new();
+    let telling = told.tell(DurationMs(60_000));
+    for number in 1..=3 {
+        let (id, fact) = entered(number.into(), "ann");
+        ids.push(id.to_string());
+        told.happens(Commit {
+            facts: vec![(None, fact)],
+            ..commit("mia", number - 1, b"x")
+        })
+        .await;
+        damage();
+        // Each is counted once: it is not looked at again.
+        told.until("what can be read", |_, all| *all == ids && passed_over(number as usize))
+            .await;
+    }
+    stop(telling).await;
+    let listening = Arc::clone(&told.engine).listen(&workspace, Some(start));
+    let (mut stream, mut heard) = (listening.await.expect("a stream"), Vec::new());
+    while heard.len() < ids.len() {
+        let page = stream.next().await.expect("a page");
+        heard.extend(page.events.iter().map(|(_, event)| event.id.to_string()));
+    }
+    assert_eq!(heard, ids);
+    assert!(passed_over(6), "once by each reader");
+}
+
+#[tokio::test]
+async fn a_fact_that_cannot_be_read_is_passed_over() {
+    let (folder, url) = folder();
+    let told = Told::start(&url, Duration::ZERO).await;
+    what_cannot_be_read_is_passed_over(told, || {
+        let store = rusqlite::Connection::open(folder.path().join("beckon.sqlite3")).expect("a store");
+        let garbage = "INSERT INTO fact (workspace, subject, body) VALUES ('w', 'u:mia', 'garbage')";
+        assert_eq!(store.execute(garbage, []).expect("written"), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fact_that_cannot_be_read_is_passed_over_on_redis() {
+    let redis = Redis::start();
+    let told = Told::start(&redis.url("partitions=1"), Duration::ZERO).await;
+    let stream = "{beckon:p0000}:fx:w";
+    let number = AtomicI64::new(0);
+    what_cannot_be_read_is_passed_over(told, || {
+        let field = ["b", "x", "b"][number.fetch_add(1, Ordering::SeqCst) as usize];
+        redis.cli(&["xadd", stream, "*", field, "garbage"]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_failure_whose_event_is_gone_is_over() {
     let (_folder, url) = folder();

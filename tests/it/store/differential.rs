@@ -193,7 +193,7 @@ async fn picture(store: &Store, workspace: &WorkspaceId) -> Vec<String> {
     }
     let rows = store.hot.deliveries(workspace, DeliveryFilter::default(), 1000).await;
     seen.extend(rows.expect("rows").into_iter().map(|row| format!("{row:?}")));
-    let facts = store.hot.facts_after(workspace, None, 1000).await.expect("facts");
+    let facts = store.hot.facts_after(workspace, None, 1000).await.expect("facts").facts;
     let mut facts: Vec<String> = facts.into_iter().map(|(_, fact)| format!("{fact:?}")).collect();
     facts.sort_unstable();
     seen.extend(facts);

@@ -54,7 +54,8 @@ pub(super) async fn facts_are_read_in_order_and_none_is_passed_over(store: Store
             .hot
             .facts_after(&workspace(), last.as_ref(), 7)
             .await
-            .expect("facts");
+            .expect("facts")
+            .facts;
         assert!(page.len() <= 7);
         if page.is_empty() {
             if done {
@@ -84,7 +85,7 @@ pub(super) async fn facts_are_read_in_order_and_none_is_passed_over(store: Store
         assert_eq!(numbers, expected, "{customer}");
     }
     let other = WorkspaceId::new("other").expect("an id");
-    assert_eq!(store.hot.facts_after(&other, None, 10).await.expect("facts"), []);
+    assert_eq!(store.hot.facts_after(&other, None, 10).await.expect("facts").facts, []);
 
     let end = store.hot.facts_end(&workspace()).await.expect("a place");
     assert_eq!(
@@ -92,7 +93,8 @@ pub(super) async fn facts_are_read_in_order_and_none_is_passed_over(store: Store
             .hot
             .facts_after(&workspace(), Some(&end), 10)
             .await
-            .expect("facts"),
+            .expect("facts")
+            .facts,
         []
     );
     let mut one = commit("customer-0", COMMITS as u64, b"x");
@@ -102,7 +104,8 @@ pub(super) async fn facts_are_read_in_order_and_none_is_passed_over(store: Store
         .hot
         .facts_after(&workspace(), Some(&end), 10)
         .await
-        .expect("facts");
+        .expect("facts")
+        .facts;
     assert_eq!(
         after.into_iter().map(|(_, fact)| fact).collect::<Vec<_>>(),
         [told(0, 1_000)]
@@ -189,7 +192,15 @@ pub(super) async fn what_an_input_brought_about_is_found_again_until_it_is_erase
         [CommitOutcome::Done(2)]
     );
     assert_eq!(events(&cause("a")).await, Vec::<u128>::new());
-    assert_eq!(store.hot.facts_after(&workspace(), None, 10).await.expect("facts"), []);
+    assert_eq!(
+        store
+            .hot
+            .facts_after(&workspace(), None, 10)
+            .await
+            .expect("facts")
+            .facts,
+        []
+    );
     assert_eq!(store.hot.outbox_depth().await.expect("a number"), 0);
     let all = store.hot.deliveries(&workspace(), DeliveryFilter::default(), 10).await;
     assert_eq!(all.expect("rows"), []);

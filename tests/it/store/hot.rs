@@ -317,7 +317,12 @@ pub(super) async fn a_row_that_nobody_finishes_is_set_aside_until_somebody_asks(
     assert_eq!(dead.len(), 1);
     assert_eq!((dead[0].delivery, dead[0].at), (delivery(1, 0).id, Timestamp(5_000)));
     assert!(dead[0].reason.contains("never finished"), "{}", dead[0].reason);
-    let told = store.hot.facts_after(&workspace(), None, 10).await.expect("facts");
+    let told = store
+        .hot
+        .facts_after(&workspace(), None, 10)
+        .await
+        .expect("facts")
+        .facts;
     assert!(
         told.len() == 1 && format!("{told:?}").contains("DeadLetter"),
         "{told:?}"

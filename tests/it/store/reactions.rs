@@ -47,9 +47,9 @@ pub(super) async fn what_became_of_a_push_is_kept_once(store: Store) {
     loop {
         let page = store.hot.facts_after(&workspace(), place.as_ref(), 100).await;
         let page = page.expect("facts");
-        let Some(last) = page.last() else { break };
-        place = Some(last.0.clone());
-        facts.extend(page);
+        let Some(last) = page.upto else { break };
+        place = Some(last);
+        facts.extend(page.facts);
     }
     assert_eq!(facts.len(), REACTIONS_MAX);
     assert_eq!(facts[0].1, opened(&row));

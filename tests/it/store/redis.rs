@@ -51,7 +51,7 @@ pub(super) async fn version(store: &Store, name: &str) -> u64 {
 
 pub(super) async fn facts(store: &Store) -> usize {
     let facts = store.hot.facts_after(&workspace(), None, 10_000).await;
-    facts.expect("facts").len()
+    facts.expect("facts").facts.len()
 }
 
 /// Tries until Redis is reached again.
