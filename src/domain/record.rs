@@ -69,7 +69,13 @@ pub enum RecordError {
 impl Record {
     /// The bytes to store, beside [`RECORD_SCHEMA`].
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        Ok(postcard::to_stdvec(self)?)
+        // Most are small: a buffer that never grows, and a copy that fits.
+        let mut buffer = [0; 1024];
+        match postcard::to_slice(self, &mut buffer) {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(postcard::Error::SerializeBufferFull) => Ok(postcard::to_stdvec(self)?),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads stored bytes.
