@@ -35,8 +35,6 @@ pub struct Settings {
     pub campaigns: CampaignRules,
     /// How fast its pushes leave.
     pub pace: PaceSettings,
-    /// What counts for all campaigns.
-    pub campaigns: CampaignRules,
 }
 
 /// What a workspace has of its own of how fast its pushes leave.

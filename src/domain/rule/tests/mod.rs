@@ -8,7 +8,6 @@ use crate::domain::{
     figures::Purchase,
     ids::GeofenceId,
     json_reader::{Node, Refusal},
-    metadata::Metadata,
 };
 use crate::geo::{Position, Shape};
 
