@@ -18,6 +18,7 @@ pub struct Words {
     language: Option<Language>,
     defaults: Vec<(Path, Default)>,
     has_geofence: bool,
+    has_ladder: bool,
 }
 
 /// What stands for a missing variable.
@@ -28,8 +29,9 @@ enum Default {
 }
 
 impl Words {
-    /// Reads `defaults` and `defaultLocale` of a campaign. `has_geofence`: its trigger puts the customer into one.
-    pub fn read(campaign: &Node<'_>, has_geofence: bool) -> Result<Self, Refusal> {
+    /// Reads `defaults` and `defaultLocale` of a campaign. `has_geofence`: its trigger puts the customer into one;
+    /// `has_ladder`: it counts steps.
+    pub fn read(campaign: &Node<'_>, has_geofence: bool, has_ladder: bool) -> Result<Self, Refusal> {
         let language = campaign.field("defaultLocale")?;
         let language = language.map(|tag| tag.parse(Language::parse)).transpose()?;
         let mut defaults = Vec::new();
@@ -46,6 +48,7 @@ impl Words {
             language,
             defaults,
             has_geofence,
+            has_ladder,
         })
     }
 
@@ -75,6 +78,7 @@ impl Words {
         match parts.as_slice() {
             ["offer", field] => terms.get(*field).is_some_and(|value| !value.is_null()),
             ["geofence", "tag" | "externalId" | "description"] => self.has_geofence,
+            ["ladder", "step"] => self.has_ladder,
             _ => false,
         }
     }

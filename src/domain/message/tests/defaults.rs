@@ -49,7 +49,7 @@ fn a_variable_that_may_be_missing_needs_a_default() {
 #[test]
 fn without_a_geofence_its_fields_may_be_missing() {
     let campaign = json!({"en": {"title": "t", "body": "{{ geofence.tag }}"}});
-    let words = Words::read(&Node::root(&json!({})), false).expect("valid");
+    let words = Words::read(&Node::root(&json!({})), false, false).expect("valid");
     assert!(Messages::read(&Node::root(&campaign), &words, &Value::Null).is_err());
 }
 

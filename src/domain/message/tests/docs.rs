@@ -23,7 +23,7 @@ fn rendered(template: &str, locale: &str, context: &Value) -> Result<String, Ref
         "message": {locale: {"title": "t", "body": template}},
         "defaults": {"event.delayMinutes": 0, "event.departure": "soon", "event.date": "soon", "user.name": "you", "user.tags": "none", "user.traits.points": 0},
     });
-    let words = Words::read(&Node::root(&campaign), true)?;
+    let words = Words::read(&Node::root(&campaign), true, false)?;
     let messages = Messages::read(&Node::root(&campaign).required("message")?, &words, &context["offer"])?;
     let reader = Reader {
         locale: Some(locale),

@@ -13,7 +13,7 @@ mod refusals;
 
 /// The messages of an offer of 25 % in a campaign of this document, whose trigger knows a geofence.
 fn read(campaign: &Value) -> Result<Messages, Refusal> {
-    let words = Words::read(&Node::root(campaign), true)?;
+    let words = Words::read(&Node::root(campaign), true, false)?;
     let node = Node::root(campaign).required("message")?;
     Messages::read(&node, &words, &json!({"kind": "percent", "value": 25}))
 }
@@ -86,7 +86,7 @@ fn a_message_is_compiled_once_and_stays_comparable() {
 #[test]
 fn saving_tries_every_language_and_tells_what_phones_cut() {
     let try_out = |campaign: &Value| {
-        let words = Words::read(&Node::root(campaign), true)?;
+        let words = Words::read(&Node::root(campaign), true, false)?;
         let sample = Sample::read(&Node::root(campaign), &words)?;
         read(campaign)?.try_out("/offers/0/message", &sample, &json!({"kind": "percent", "value": 25}))
     };
