@@ -76,6 +76,13 @@ fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
 fn fits(pattern: &str, text: &str) -> bool {
     match pattern {
         "^P" => text.starts_with('P'),
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}" => {
+            let date = text.bytes().zip("0000-00-00".bytes());
+            text.len() >= 10
+                && date
+                    .into_iter()
+                    .all(|(byte, form)| byte == form || (form == b'0' && byte.is_ascii_digit()))
+        }
         "^[A-Z]{3}$" => text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
         "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$" => {
             let digits = text.bytes().enumerate().all(|(index, byte)| {
