@@ -157,6 +157,7 @@ impl Server {
         let tasks = vec![
             tokio::spawn(dispatcher.run(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).tell_events(stopping.clone())),
+            tokio::spawn(Arc::clone(&engine).settle_offers(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).feed_streams(stopping.clone())),
             tokio::spawn(Arc::clone(&engine).tell_webhooks(webhooks, config.webhooks.limits(), stopping.clone())),
             tokio::spawn(Arc::clone(&engine).follow_changes(

@@ -3,13 +3,14 @@
 
 mod client;
 mod commute;
+mod decide;
 mod dispatch;
 mod drive;
 mod engine;
 mod gateway;
 mod idle;
-mod index;
 mod push;
+mod random;
 mod replace;
 mod report;
 mod spawn;
@@ -18,11 +19,6 @@ mod world;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use peak_alloc::PeakAlloc;
-
-/// Counts what is allocated, for the index's bytes a fence.
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Puts Beckon under load and says what it does, beside an HTTP server that does nothing.
 #[derive(Parser)]
@@ -36,6 +32,8 @@ struct Command {
 enum Scenario {
     /// Phones that walk between geofences, most check-ins changing nothing
     Commute(commute::Commute),
+    /// One decision among 10 to 10,000 active campaigns, of which ten fit, on one core
+    Decide(decide::Decide),
     /// Pushes from the outbox to the gateway, on SQLite and on Redis; one event to many followers
     Dispatch(dispatch::Dispatch),
     /// Check-ins into the engine without HTTP, on SQLite and on Redis, beside the raw store
@@ -43,8 +41,6 @@ enum Scenario {
     /// Fills a store and waits to be killed
     #[command(hide = true)]
     EngineFill(engine::EngineFill),
-    /// The geofence index against rstar with geo, on one core
-    Index(index::Index),
     /// The push client against a bare `h2` loop: CPU a push, and pushes a second over a slow gateway
     Push(push::Push),
     /// A client that measures itself
@@ -55,8 +51,6 @@ enum Scenario {
     PushGateway(push::PushGateway),
     /// A large set that is replaced on a server while clients ask
     Replace(replace::Replace),
-    /// Queries from several threads while a new index is built and swapped in, and without
-    Swap(index::Swap),
     /// The server that does nothing
     #[command(hide = true)]
     IdleServer(idle::IdleServer),
@@ -87,8 +81,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Scenario::Push(scenario) => scenario.run().map(|()| ExitCode::SUCCESS),
         Scenario::PushClient(client) => client.run().map(|()| ExitCode::SUCCESS),
         Scenario::PushGateway(gateway) => gateway.run().map(|()| ExitCode::SUCCESS),
-        Scenario::Index(scenario) => scenario.run(),
-        Scenario::Swap(scenario) => scenario.run(),
+        Scenario::Decide(scenario) => scenario.run(),
         Scenario::IdleServer(server) => server.run(),
     }
 }

@@ -1,13 +1,13 @@
 //! A customer: what the owner's systems know about the person, and the devices that reach them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::{Map, Value};
 
 use super::{
     delivery::{Platform, PushTarget},
-    ids::{CauseId, DeviceId, SubjectId, Topic},
+    ids::{BrandId, CauseId, DeviceId, SubjectId, Topic},
     presence::Whereabouts,
     time::{DurationMs, Timestamp},
 };
@@ -30,11 +30,14 @@ const WAITS_MAX: DurationMs = DurationMs::from_secs(30 * 60);
 /// Largest traits of one customer, in bytes of JSON.
 pub const TRAITS_BYTES_MAX: usize = 32 * 1024;
 
+/// Most brands of which one customer says what they are allowed.
+pub const CONSENT_BRANDS_MAX: usize = 100;
+
 /// Most topics that one customer follows.
 pub const TOPICS_MAX: usize = 1000;
 
-/// What the customer allows. `None`: never asked, which allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What the customer allows. `None`: never asked, which allows. What is refused for all brands is refused for each.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Consent {
     /// Being pushed.
@@ -43,22 +46,88 @@ pub struct Consent {
     pub location: Option<bool>,
     /// Offers by profile.
     pub personalisation: Option<bool>,
+    /// What is allowed to single brands, at most [`CONSENT_BRANDS_MAX`].
+    #[serde(default)]
+    pub brands: BTreeMap<BrandId, BrandConsent>,
+}
+
+/// What the customer allows one brand. Where somebody is concerns all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BrandConsent {
+    /// Being pushed.
+    pub push: Option<bool>,
+    /// Offers by profile.
+    pub personalisation: Option<bool>,
+}
+
+/// What consent is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Being pushed.
+    Push,
+    /// Being located.
+    Location,
+    /// Offers by profile.
+    Personalisation,
 }
 
 impl Consent {
+    /// What the customer has said; `None`: nothing.
+    pub fn to(&self, purpose: Purpose, brand: Option<&BrandId>) -> Option<bool> {
+        let brand = brand
+            .and_then(|brand| self.brands.get(brand))
+            .copied()
+            .unwrap_or_default();
+        let (of_all, of_brand) = match purpose {
+            Purpose::Push => (self.push, brand.push),
+            Purpose::Location => (self.location, None),
+            Purpose::Personalisation => (self.personalisation, brand.personalisation),
+        };
+        match (of_all, of_brand) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (of_all, of_brand) => of_brand.or(of_all),
+        }
+    }
+
+    /// Whether nothing is refused.
+    pub fn allows(&self, purpose: Purpose, brand: Option<&BrandId>) -> bool {
+        self.to(purpose, brand) != Some(false)
+    }
+
     /// Takes over what `newer` says and keeps the rest.
-    pub fn update(&mut self, newer: Self) {
+    pub fn update(&mut self, newer: &Self) {
         self.push = newer.push.or(self.push);
         self.location = newer.location.or(self.location);
         self.personalisation = newer.personalisation.or(self.personalisation);
+        for (brand, newer) in &newer.brands {
+            let mine = self.brands.entry(brand.clone()).or_default();
+            mine.push = newer.push.or(mine.push);
+            mine.personalisation = newer.personalisation.or(mine.personalisation);
+        }
     }
 
-    /// Takes over what `other` refuses and this one has said nothing about.
-    pub fn take_refusals(&mut self, other: Self) {
+    /// Takes over what `other` refuses and this one has said nothing about. Refusals of more brands than may be become
+    /// refusals of all.
+    pub fn take_refusals(&mut self, other: &Self) {
         let refused = |allowed: &bool| !allowed;
         self.push = self.push.or(other.push.filter(refused));
         self.location = self.location.or(other.location.filter(refused));
         self.personalisation = self.personalisation.or(other.personalisation.filter(refused));
+        for (brand, other) in &other.brands {
+            let (push, personalisation) = (other.push.filter(refused), other.personalisation.filter(refused));
+            if push.is_none() && personalisation.is_none() {
+                continue;
+            }
+            if self.brands.len() >= CONSENT_BRANDS_MAX && !self.brands.contains_key(brand) {
+                self.push = push.or(self.push);
+                self.personalisation = personalisation.or(self.personalisation);
+                continue;
+            }
+            let mine = self.brands.entry(brand.clone()).or_default();
+            mine.push = mine.push.or(push);
+            mine.personalisation = mine.personalisation.or(personalisation);
+        }
     }
 }
 
@@ -66,21 +135,39 @@ impl Consent {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JsonObject(pub Map<String, Value>);
 
-/// The traits of a customer have grown beyond the limits.
+/// A customer's profile would grow beyond a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("has {fields} fields of {bytes} bytes, the limits are {TRAITS_MAX} and {TRAITS_BYTES_MAX}")]
-pub struct TraitsTooLarge {
-    fields: usize,
-    bytes: usize,
+pub enum ProfileTooLarge {
+    /// Above [`TRAITS_MAX`] or [`TRAITS_BYTES_MAX`].
+    #[error("has {fields} fields of {bytes} bytes, the limits are {TRAITS_MAX} and {TRAITS_BYTES_MAX}")]
+    Traits {
+        /// How many there would be.
+        fields: usize,
+        /// How long they would be as JSON.
+        bytes: usize,
+    },
+    /// Above [`CONSENT_BRANDS_MAX`].
+    #[error("names {0} brands with those known before, the limit is {CONSENT_BRANDS_MAX}")]
+    Brands(usize),
+}
+
+impl ProfileTooLarge {
+    /// JSON pointer of the field in a profile.
+    pub fn pointer(self) -> &'static str {
+        match self {
+            Self::Traits { .. } => "/traits",
+            Self::Brands(_) => "/consent/brands",
+        }
+    }
 }
 
 impl JsonObject {
     /// Refuses more than [`TRAITS_MAX`] fields or [`TRAITS_BYTES_MAX`] bytes of JSON.
-    pub fn check_size(&self) -> Result<(), TraitsTooLarge> {
+    pub fn check_size(&self) -> Result<(), ProfileTooLarge> {
         let bytes = serde_json::to_string(&self.0).map_or(usize::MAX, |text| text.len());
         let fields = self.0.len();
         if fields > TRAITS_MAX || bytes > TRAITS_BYTES_MAX {
-            Err(TraitsTooLarge { fields, bytes })
+            Err(ProfileTooLarge::Traits { fields, bytes })
         } else {
             Ok(())
         }
@@ -122,6 +209,35 @@ pub struct Profile {
     pub topics: BTreeSet<Topic>,
     /// What they allow.
     pub consent: Consent,
+    /// BCP 47 tag of the language they read; it counts more than a device's.
+    pub locale: Option<String>,
+    /// IANA name of the zone they live in; it counts where a device tells none.
+    pub time_zone: Option<String>,
+}
+
+impl Profile {
+    /// Refuses what is beyond the limits.
+    pub fn check_size(&self) -> Result<(), ProfileTooLarge> {
+        let brands = self.consent.brands.len();
+        if brands > CONSENT_BRANDS_MAX {
+            return Err(ProfileTooLarge::Brands(brands));
+        }
+        self.traits.check_size()
+    }
+
+    /// The language to write in: the customer's own, else that of the device that is written to.
+    pub fn locale<'a>(&'a self, device: Option<&'a Device>) -> Option<&'a str> {
+        self.locale
+            .as_deref()
+            .or(device.and_then(|device| device.locale.as_deref()))
+    }
+
+    /// The zone of the customer's clock: where the device is, since people travel, else where they live.
+    pub fn time_zone<'a>(&'a self, device: Option<&'a Device>) -> Option<&'a str> {
+        device
+            .and_then(|device| device.time_zone.as_deref())
+            .or(self.time_zone.as_deref())
+    }
 }
 
 /// An app installation.

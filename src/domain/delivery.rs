@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     campaign::Class,
     ids::{AppId, BrandId, CampaignId, DeliveryId, DeviceId, EventId, GeofenceId, PushToken, SubjectId, WorkspaceId},
+    ladder::LadderStep,
     push_options::PushOptions,
     time::{DurationMs, Timestamp},
 };
@@ -110,6 +111,9 @@ pub struct Delivery {
     pub expires_at: Timestamp,
     /// Send only if the customer is still in `geofence`.
     pub still_there: bool,
+    /// The step of a ladder that it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<LadderStep>,
     /// Why this campaign and this offer, in words.
     pub why: Vec<String>,
 }
@@ -224,6 +228,22 @@ pub enum Suppression {
     Audience,
     /// None of the offers fits.
     NoOffer,
+    /// The campaign does not run at this time.
+    NotScheduled,
+    /// The geofence is closed, or its hours are not known.
+    Closed,
+    /// The customer is to be left alone at this time.
+    QuietHours,
+    /// The ladder's step is none, was told, or is behind.
+    LadderStep,
+    /// The ladder has ended.
+    LadderEnded,
+    /// The latest push was too short a time ago.
+    MinimumGap,
+    /// The customer belongs to those who get nothing, so that others can be compared with them.
+    HeldOut,
+    /// Too much waits for this customer already.
+    WaitingFull,
     /// A cap is reached.
     Cap,
     /// The campaign's cooldown is running.
@@ -248,6 +268,10 @@ pub enum Suppression {
     CustomerGone,
     /// The message's template failed.
     Template,
+    /// The campaign has given all that it may.
+    Budget,
+    /// No code is left for it.
+    NoCode,
 }
 
 /// Where a delivery stands. Ended ones never change again, but for dead letters.

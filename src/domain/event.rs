@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    campaign::HoldoutScope,
     delivery::{DeliveryState, Suppression},
     geofence::Geofence,
     ids::{CampaignId, CauseId, DeliveryId, DeviceId, EventId, GeofenceId, SetName, Topic, UserId},
     metadata::Metadata,
     presence::{Doubt, Evidence, ExitReason},
     time::{DurationMs, Timestamp},
+    waiting::WaitsFor,
 };
 
 /// The kinds of events, named as app developers know them.
@@ -107,6 +109,21 @@ pub struct Event {
     /// Why it was exited, unless the device was seen to leave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ExitReason>,
+    /// A document for the app, for what was scanned, of the campaign that fits the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Value>,
+}
+
+impl Event {
+    /// The document for the app that it is answered with: for what was scanned, the campaign's, else `content` of the
+    /// geofence's metadata.
+    pub fn document(&self) -> Option<Value> {
+        if self.kind != EventType::Scanned {
+            return None;
+        }
+        let own = || self.geofence.metadata.field("content");
+        self.content.clone().or_else(own).filter(|content| !content.is_null())
+    }
 }
 
 /// Whom an outside event is about.
@@ -117,6 +134,8 @@ pub enum EventTarget {
     User(UserId),
     /// All who follow a topic.
     Topic(Topic),
+    /// All who are in a geofence.
+    Geofence(GeofenceId),
 }
 
 /// Something that happened outside and was told by the owner's systems.
@@ -144,8 +163,17 @@ pub struct Verdict {
     pub campaign: CampaignId,
     /// Its version.
     pub version: u32,
-    /// Why it stays silent; `None`: it speaks.
+    /// Why it stays silent; `None`: it speaks, or waits.
     pub suppressed: Option<Suppression>,
+    /// Who speaks instead, when it is outranked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outranked_by: Option<CampaignId>,
+    /// When it is asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
+    /// For what it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
 }
 
 /// What became of a push on the phone.
@@ -191,6 +219,29 @@ pub enum Fact {
         /// What came of it.
         delivery: Option<DeliveryId>,
     },
+    /// A customer was held out: got nothing although a campaign would have spoken.
+    HeldOut {
+        /// The name that the delivery would have had.
+        delivery: DeliveryId,
+        /// Whose, unless the customer is anonymous.
+        user: Option<UserId>,
+        /// When.
+        at: Timestamp,
+        /// About which event.
+        event: EventId,
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// Its version.
+        version: u32,
+        /// Which of its offers, counted from 0.
+        offer: usize,
+        /// Where.
+        geofence: Option<GeofenceId>,
+        /// By whose share.
+        scope: HoldoutScope,
+        /// How large that was then.
+        share: f64,
+    },
     /// A delivery moved on.
     Delivery {
         /// Which.
@@ -222,6 +273,19 @@ pub enum Fact {
         kind: ReactionKind,
         /// Which button, for [`ReactionKind::Action`].
         action: Option<String>,
+    },
+    /// A customer made use of an offer.
+    Redeemed {
+        /// The push that brought it.
+        delivery: DeliveryId,
+        /// Whose, unless the customer is anonymous.
+        user: Option<UserId>,
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// When.
+        at: Timestamp,
+        /// `amount`, `currency` and `geofence`, as the till told.
+        details: Value,
     },
     /// Something that a device reported was not believed.
     Doubted {

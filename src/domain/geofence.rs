@@ -8,6 +8,7 @@ use super::{
     metadata::Metadata,
     operating_hours::OperatingHours,
     time::DurationMs,
+    zone::Zone,
 };
 use crate::geo::Shape;
 
@@ -106,6 +107,13 @@ impl Geofence {
             presence: None,
             metadata: Metadata::default(),
         }
+    }
+
+    /// Its time zone: the IANA name in `timeZone` of its metadata, else that of its middle.
+    pub fn zone(&self) -> Zone {
+        let own = self.metadata.field("timeZone");
+        let named = own.as_ref().and_then(|name| Zone::named(name.as_str()?).ok());
+        named.unwrap_or_else(|| Zone::at(self.shape.enclosing_circle().0))
     }
 }
 

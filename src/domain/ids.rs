@@ -107,6 +107,10 @@ text_ids! {
     SetName: ID_BYTES_MAX,
     /// Something that customers follow, such as `flight:CA1501/2026-11-22`.
     Topic: ID_BYTES_MAX,
+    /// A kind of products, as the owner's systems name it.
+    Category: ID_BYTES_MAX,
+    /// What is sold, as the owner's systems name it and templates show it.
+    Product: ID_BYTES_MAX,
     /// What names one input (a check-in, an outside event) for idempotency.
     CauseId: ID_BYTES_MAX,
     /// A bundle id (iOS) or package name (Android).
@@ -119,6 +123,13 @@ impl SetName {
     /// The set of geofences that came one by one, without a file.
     pub fn singles() -> Self {
         Self(Arc::from("singles"))
+    }
+}
+
+impl DeviceId {
+    /// None comes after it in the order of bytes.
+    pub fn last() -> Self {
+        Self(Arc::from("\u{10ffff}".repeat(ID_BYTES_MAX / '\u{10ffff}'.len_utf8())))
     }
 }
 
@@ -193,6 +204,7 @@ pub struct DeliveryId(pub Uuid);
 pub struct EventId(pub Uuid);
 
 const DELIVERY_NAMESPACE: Uuid = Uuid::from_u128(0x0b1d_c5a4_5d4c_5a0e_9f0e_6e2f_7a11_0001);
+const SHARE_NAMESPACE: Uuid = Uuid::from_u128(0x0b1d_c5a4_5d4c_5a0e_9f0e_6e2f_7a11_0003);
 const EVENT_NAMESPACE: Uuid = Uuid::from_u128(0x0b1d_c5a4_5d4c_5a0e_9f0e_6e2f_7a11_0002);
 
 /// Joins the parts unambiguously: each is preceded by its length.
@@ -203,6 +215,14 @@ fn name_of(namespace: &Uuid, parts: &[&str]) -> Uuid {
         name.extend_from_slice(part.as_bytes());
     }
     Uuid::new_v5(namespace, &name)
+}
+
+/// A number from 0 to below 1 that follows from the parts alone and is even over them (the first bits of a SHA-1).
+pub(super) fn place_in_shares(parts: &[&str]) -> f64 {
+    /// As many as a double holds; the bits that say which UUID it is come after them.
+    const BITS: u32 = 48;
+    let (high, _) = name_of(&SHARE_NAMESPACE, parts).as_u64_pair();
+    (high >> (u64::BITS - BITS)) as f64 / (1_u64 << BITS) as f64
 }
 
 impl DeliveryId {

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// Nobody who writes a longer word meant a known one.
+const WORD_BYTES_MAX: usize = 40;
+
 /// What is wrong with a document, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{pointer}: {detail}")]
@@ -57,9 +60,11 @@ impl<'a> Node<'a> {
     pub fn only(&self, known: &[&str]) -> Result<(), Refusal> {
         match self.object()?.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
-            Some(key) => Err(self
-                .below(key, self.value)
-                .refuse(format!("unknown field; known here are {}", known.join(", ")))),
+            Some(key) => {
+                let hint = hint(key, known);
+                let detail = format!("unknown field; {hint}known here are {}", known.join(", "));
+                Err(self.below(key, self.value).refuse(detail))
+            }
         }
     }
 
@@ -110,6 +115,14 @@ impl<'a> Node<'a> {
         self.value.as_f64().ok_or_else(|| self.refuse("must be a number"))
     }
 
+    /// The number here, within bounds.
+    pub fn number_within(&self, min: f64, max: f64) -> Result<f64, Refusal> {
+        match self.number()? {
+            number if (min..=max).contains(&number) => Ok(number),
+            _ => Err(self.refuse(format!("must be from {min} to {max}"))),
+        }
+    }
+
     /// The whole number here, within bounds.
     pub fn integer(&self, min: i64, max: i64) -> Result<i64, Refusal> {
         self.value
@@ -137,7 +150,29 @@ impl<'a> Node<'a> {
             .map(|(_, value)| *value)
             .ok_or_else(|| {
                 let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-                self.refuse(format!("`{text}` is not one of {}", known.join(", ")))
+                let near = did_you_mean(text, &known).map(|near| format!("; did you mean `{near}`?"));
+                let text: String = text.chars().take(40).collect();
+                self.refuse(format!(
+                    "`{text}` is not one of {}{}",
+                    known.join(", "),
+                    near.unwrap_or_default()
+                ))
             })
     }
+}
+
+/// The known word that somebody meant who wrote this one, if they are much alike.
+pub fn did_you_mean<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+    if written.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let written = written.to_lowercase();
+    let distance = |word: &&str| strsim::damerau_levenshtein(&written, &word.to_lowercase());
+    let near = known.iter().copied().min_by_key(distance)?;
+    (distance(&near) <= near.len() / 3).then_some(near)
+}
+
+fn hint(written: &str, known: &[&str]) -> String {
+    let near = did_you_mean(written, known);
+    near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default()
 }

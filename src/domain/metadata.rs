@@ -29,6 +29,11 @@ impl Metadata {
         self.0.is_none()
     }
 
+    /// One field. Where the text doesn't even have its name, nothing is read.
+    pub fn field(&self, name: &str) -> Option<Value> {
+        self.as_text().contains(name).then(|| self.to_map().remove(name))?
+    }
+
     /// The fields.
     pub fn to_map(&self) -> Map<String, Value> {
         serde_json::from_str(self.as_text()).unwrap_or_default()

@@ -1,18 +1,27 @@
 //! All that Beckon remembers of one customer, as one versioned value that is swapped as a whole.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+pub use super::sends::CampaignSends;
 use super::{
-    campaign::{CAP_MAX, Campaign, Cap, CapScope, Class, WINDOW_MAX},
-    customer::{Consent, DEVICES_MAX, Device, Profile},
+    campaign::PRESENT_WITHIN_MAX,
+    customer::{Consent, DEVICES_MAX, Device, Profile, Purpose, remember},
     delivery::PushTarget,
-    ids::{BrandId, CampaignId, DeviceId, GeofenceId},
+    figures::Figures,
+    ids::{CauseId, DeviceId, GeofenceId},
+    ladder::LadderState,
     presence::{PresenceRules, Visit},
     time::{DurationMs, Timestamp},
+    waiting::Waiting,
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 6;
+pub const RECORD_SCHEMA: u8 = 8;
+
+/// Most geofences that a customer has left and that are remembered; the one left first is forgotten.
+const BEEN_MAX: usize = 32;
 
 /// A customer's record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -27,19 +36,23 @@ pub struct Record {
     pub recent: Vec<u64>,
     /// When it wants to be looked at without an input; `None`: never.
     pub wake_at: Option<Timestamp>,
+    /// What was folded of visits, purchases and reactions; shared until it changes, since most steps leave it alone.
+    pub figures: Arc<Figures>,
+    /// What is decided later.
+    pub waiting: Vec<Waiting>,
+    /// How far ladders have come, the one heard of last at the end.
+    pub ladders: Vec<LadderState>,
+    /// Where they were a while ago, as far as campaigns ask, oldest first; each geofence once.
+    pub been: Vec<Been>,
 }
 
-/// When one campaign was decided for this customer.
+/// A geofence that the customer has left not long ago.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CampaignSends {
-    /// Which campaign.
-    pub campaign: CampaignId,
-    /// Its merchant.
-    pub brand: Option<BrandId>,
-    /// Its class.
-    pub class: Class,
-    /// The latest times, oldest first, at most [`CAP_MAX`].
-    pub at: Vec<Timestamp>,
+pub struct Been {
+    /// Which.
+    pub geofence: GeofenceId,
+    /// When they left, by the server's clock.
+    pub left_at: Timestamp,
 }
 
 /// Why stored bytes are no record.
@@ -56,7 +69,13 @@ pub enum RecordError {
 impl Record {
     /// The bytes to store, beside [`RECORD_SCHEMA`].
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        Ok(postcard::to_stdvec(self)?)
+        // Most are small: a buffer that never grows, and a copy that fits.
+        let mut buffer = [0; 1024];
+        match postcard::to_slice(self, &mut buffer) {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(postcard::Error::SerializeBufferFull) => Ok(postcard::to_stdvec(self)?),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads stored bytes.
@@ -87,6 +106,9 @@ impl Record {
         if let Some(forgotten) = &forgotten {
             self.remove_device(forgotten);
         }
+        if self.figures.first_seen.is_none() {
+            self.figures_mut().first_seen = Some(device.seen_at);
+        }
         self.devices.push(device);
         forgotten
     }
@@ -103,28 +125,55 @@ impl Record {
     /// Takes a device out.
     pub fn remove_device(&mut self, id: &DeviceId) -> Option<Device> {
         let index = self.devices.iter().position(|device| device.id == *id)?;
-        Some(self.devices.remove(index))
+        let device = self.devices.remove(index);
+        let figures = self.figures_mut();
+        figures.last_seen = figures.last_seen.max(Some(device.seen_at));
+        Some(device)
     }
 
-    /// Takes over what an anonymous customer was sent, when its device turns out to be this customer's. What has been
-    /// taken over already is not counted again.
-    pub fn adopt_sends(&mut self, sends: &[CampaignSends]) {
-        for other in sends {
-            match self.sends.iter_mut().find(|mine| mine.campaign == other.campaign) {
-                None => self.sends.push(other.clone()),
-                Some(mine) => {
-                    for (index, at) in other.at.iter().enumerate() {
-                        let so_often = |times: &[Timestamp]| times.iter().filter(|time| *time == at).count();
-                        if so_often(&mine.at) < so_often(&other.at[..=index]) {
-                            mine.at.push(*at);
-                        }
-                    }
-                    mine.at.sort_unstable();
-                    let surplus = mine.at.len().saturating_sub(CAP_MAX);
-                    mine.at.drain(..surplus);
-                }
-            }
+    /// When anything was heard of the customer's devices last.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        let seen = self.devices.iter().map(|device| device.seen_at);
+        seen.chain(self.figures.last_seen).max()
+    }
+
+    /// Notes an input among the latest ones; false when it is there already.
+    pub fn remember(&mut self, cause: &CauseId) -> bool {
+        remember(&mut self.recent, cause)
+    }
+
+    /// Whether what the customer does may be folded: not while personalisation is refused. What was folded before stays,
+    /// and is not looked at.
+    pub fn is_folded(&self) -> bool {
+        self.profile.consent.allows(Purpose::Personalisation, None)
+    }
+
+    /// What was folded, to change.
+    pub fn figures_mut(&mut self) -> &mut Figures {
+        Arc::make_mut(&mut self.figures)
+    }
+
+    /// Takes over what was folded of an anonymous customer. What has been taken over already is not counted again.
+    pub fn adopt_figures(&mut self, figures: &Figures) {
+        let mut own = Figures::clone(&self.figures);
+        own.adopt(figures);
+        if own != *self.figures {
+            self.figures = Arc::new(own);
         }
+    }
+
+    /// Takes over what is known of an anonymous customer beside its device, when that turns out to be this customer's. What
+    /// has been taken over already changes nothing.
+    pub fn adopt(&mut self, other: &Self) {
+        self.adopt_sends(&other.sends);
+        self.adopt_ladders(&other.ladders);
+        self.adopt_waiting(&other.waiting);
+        for been in &other.been {
+            self.note_been(been.clone());
+        }
+        self.adopt_figures(&other.figures);
+        self.profile.consent.take_refusals(&other.profile.consent);
+        self.forget_places();
     }
 
     /// Devices of which what their customer before knows has not been taken over yet.
@@ -182,60 +231,28 @@ impl Record {
     }
 
     /// Takes over what the customer allows now.
-    pub fn update_consent(&mut self, newer: Consent) {
+    pub fn update_consent(&mut self, newer: &Consent) {
         self.profile.consent.update(newer);
+        self.forget_places();
     }
 
-    /// Whether the cap leaves no room for one more push of this campaign at `at`. Sends later than `at` count too, so
-    /// that devices that report out of step can't get round a cap.
-    pub fn cap_reached(&self, cap: &Cap, campaign: &Campaign, at: Timestamp) -> bool {
-        let opens = at.minus(cap.per);
-        let counted = self.sends.iter().filter(|sends| match cap.scope {
-            CapScope::Campaign => sends.campaign == campaign.id,
-            CapScope::Brand => sends.brand == campaign.brand && sends.class == campaign.class,
-            CapScope::Workspace => sends.class == campaign.class,
-        });
-        counted
-            .flat_map(|sends| &sends.at)
-            .filter(|sent| **sent > opens)
-            .count()
-            >= cap.max
+    /// Notes that the customer has left a geofence, and forgets those that were left too long before.
+    pub fn note_been(&mut self, been: Been) {
+        let forgotten = been.left_at.minus(PRESENT_WITHIN_MAX);
+        let known = self.been.iter().find(|known| known.geofence == been.geofence);
+        let left_at = known.map_or(been.left_at, |known| known.left_at.max(been.left_at));
+        self.been
+            .retain(|known| known.geofence != been.geofence && known.left_at > forgotten);
+        self.been.push(Been { left_at, ..been });
+        self.been.sort_by_key(|known| known.left_at);
+        let surplus = self.been.len().saturating_sub(BEEN_MAX);
+        self.been.drain(..surplus);
     }
 
-    /// Whether the campaign's cooldown still runs at `at`.
-    pub fn cooling_down(&self, campaign: &Campaign, at: Timestamp) -> bool {
-        let Some(cooldown) = campaign.cooldown else {
-            return false;
-        };
-        let opens = at.minus(cooldown);
-        self.sends
-            .iter()
-            .any(|sends| sends.campaign == campaign.id && sends.at.iter().any(|sent| *sent > opens))
-    }
-
-    /// Notes that the campaign was decided at `at` and forgets what no window can reach any more, neither at `at` nor at
-    /// the server's `now`.
-    pub fn note_send(&mut self, campaign: &Campaign, at: Timestamp, now: Timestamp) {
-        let forgotten = at.min(now).minus(WINDOW_MAX);
-        for sends in &mut self.sends {
-            sends.at.retain(|sent| *sent > forgotten);
-        }
-        self.sends.retain(|sends| !sends.at.is_empty());
-        if let Some(sends) = self.sends.iter_mut().find(|sends| sends.campaign == campaign.id) {
-            sends.brand.clone_from(&campaign.brand);
-            sends.class = campaign.class;
-            if sends.at.len() >= CAP_MAX {
-                sends.at.remove(0);
-            }
-            let place = sends.at.partition_point(|sent| *sent <= at);
-            sends.at.insert(place, at);
-        } else {
-            self.sends.push(CampaignSends {
-                campaign: campaign.id.clone(),
-                brand: campaign.brand.clone(),
-                class: campaign.class,
-                at: vec![at],
-            });
+    /// Who does not want to be located has been nowhere.
+    fn forget_places(&mut self) {
+        if self.profile.consent.location == Some(false) {
+            self.been.clear();
         }
     }
 }

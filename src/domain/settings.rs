@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::{
+    campaign::CampaignRules,
     geofence::PROBABILITIES,
     json_reader::{Node, Refusal},
     presence::{PresenceRules, Thresholds},
@@ -26,10 +27,12 @@ const SPEEDS_KM_PER_H: RangeInclusive<f64> = 1.0..=1e9;
 const PER_MINUTE_MAX: i64 = 60_000_000;
 
 /// A workspace's own settings.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     /// How evidence is weighed and how long it holds.
     pub presence: PresenceSettings,
+    /// What counts for all campaigns.
+    pub campaigns: CampaignRules,
     /// How fast its pushes leave.
     pub pace: PaceSettings,
 }
@@ -59,11 +62,16 @@ impl Settings {
     /// Reads a workspace's document. Fields that nobody knows are refused: one that is ignored would be believed to hold.
     pub fn read(document: &Value) -> Result<Self, Refusal> {
         let root = Node::root(document);
-        root.only(&["presence", "pace"])?;
+        root.only(&["presence", "campaigns", "pace"])?;
         let (presence, pace) = (root.field("presence")?, root.field("pace")?);
         Ok(Self {
             presence: presence
                 .map(|node| PresenceSettings::read(&node))
+                .transpose()?
+                .unwrap_or_default(),
+            campaigns: root
+                .field("campaigns")?
+                .map(|node| CampaignRules::read(&node))
                 .transpose()?
                 .unwrap_or_default(),
             pace: pace

@@ -66,6 +66,9 @@ impl DurationMs {
     /// Reads ISO 8601; a day is 24 hours, a week seven of them.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let refuse = || TimeError::NotADuration(text.chars().take(40).collect());
+        if !text.starts_with('P') {
+            return Err(refuse());
+        }
         let span: jiff::Span = text.parse().map_err(|_| refuse())?;
         if span.get_years() != 0 || span.get_months() != 0 || span.is_negative() {
             return Err(refuse());
@@ -147,6 +150,7 @@ mod tests {
         assert_eq!(DurationMs::parse("P1DT1H"), Ok(DurationMs::from_secs(90_000)));
         assert!(DurationMs::parse("P1M").is_err());
         assert!(DurationMs::parse("-PT5S").is_err());
+        assert!(DurationMs::parse("3 days").is_err());
         assert_eq!(DurationMs::from_secs(1800).to_string(), "PT30M");
     }
 }

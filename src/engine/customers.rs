@@ -9,7 +9,7 @@ use super::{
     records::{Change, Write},
 };
 use crate::domain::{
-    customer::{Consent, Device, Profile, TOPICS_MAX, TraitsTooLarge},
+    customer::{Consent, Device, Profile},
     decide::{self, Context},
     delivery::{Environment, Platform, PushTarget},
     event::Fact,
@@ -50,6 +50,10 @@ pub struct ProfileUpdate {
     pub topics: Option<BTreeSet<Topic>>,
     /// What they allow.
     pub consent: Consent,
+    /// BCP 47 tag of the language they read.
+    pub locale: Option<String>,
+    /// IANA name of the zone they live in.
+    pub time_zone: Option<String>,
 }
 
 /// Whether an update keeps what it does not name.
@@ -60,11 +64,6 @@ pub enum UpdateMode {
     /// What is not named stays.
     Merge,
 }
-
-/// A list is longer than allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a customer follows at most {TOPICS_MAX} topics")]
-pub struct TooManyTopics;
 
 impl Engine {
     /// Registers a device or renews what is known of it. When an anonymous customer turns out to be a known one, the
@@ -119,8 +118,7 @@ impl Engine {
                     renewed.taken_from = Some(owner.clone());
                     if !changes_hands {
                         // What it was sent counts from this commit on, whatever becomes of the next ones.
-                        record.adopt_sends(&old.sends);
-                        record.profile.consent.take_refusals(old.profile.consent);
+                        record.adopt(old);
                     }
                 }
                 if let Some(oldest) = record.makes_room_for(device) {
@@ -128,16 +126,19 @@ impl Engine {
                     facts.extend(ended.into_iter().map(|fact| (None, fact)));
                 }
                 let forgotten = record.put_device(renewed);
-                facts.extend(take_consent(record, update.consent, context));
+                facts.extend(take_consent(record, &update.consent, context));
+                if let Err(error) = record.profile.check_size() {
+                    return Change::new(Err(error), Write::Nothing);
+                }
                 decide::schedule(record, context);
                 Change {
                     facts,
                     claims: vec![device.clone()],
                     releases: forgotten.into_iter().collect(),
-                    ..Change::new((), Write::Record)
+                    ..Change::new(Ok(()), Write::Record)
                 }
             })
-            .await?;
+            .await??;
         if before.is_some() {
             self.finish_move(workspace, &subject, device).await?;
         }
@@ -165,21 +166,23 @@ impl Engine {
         user: &UserId,
         update: &ProfileUpdate,
         mode: UpdateMode,
-    ) -> Result<Result<Profile, TraitsTooLarge>, EngineError> {
+    ) -> Result<Profile, EngineError> {
         let subject = SubjectId::User(user.clone());
         let catalogue = self.catalogues.of(workspace);
         let context = self.context(workspace, &subject, self.clock.now(), &catalogue);
         self.records
             .change(workspace, &subject, |record, _| {
-                let facts = take_consent(record, update.consent, context);
+                let facts = take_consent(record, &update.consent, context);
                 let profile = &mut record.profile;
                 if mode == UpdateMode::Replace {
                     *profile = Profile {
-                        consent: profile.consent,
+                        consent: std::mem::take(&mut profile.consent),
                         ..Profile::default()
                     };
                 }
                 profile.name = update.name.clone().or(profile.name.take());
+                profile.locale = update.locale.clone().or(profile.locale.take());
+                profile.time_zone = update.time_zone.clone().or(profile.time_zone.take());
                 for (name, value) in update.traits.iter().flatten() {
                     if value.is_null() {
                         profile.traits.0.remove(name);
@@ -190,7 +193,7 @@ impl Engine {
                 if let Some(topics) = &update.topics {
                     profile.topics.clone_from(topics);
                 }
-                match profile.traits.check_size() {
+                match profile.check_size() {
                     Ok(()) => Change {
                         facts,
                         ..Change::new(Ok(profile.clone()), Write::Record)
@@ -198,7 +201,8 @@ impl Engine {
                     Err(error) => Change::new(Err(error), Write::Nothing),
                 }
             })
-            .await
+            .await?
+            .map_err(EngineError::from)
     }
 
     /// Erases a customer: devices, facts, deliveries and all; false when there was none.
@@ -207,6 +211,7 @@ impl Engine {
         if let Some(record) = self.records.get(workspace, &subject).await? {
             self.finish_moves(workspace, &subject, &record).await?;
         }
+        self.store.offers.forget_grants(workspace, &subject).await?;
         self.records
             .change(workspace, &subject, |record: &mut Record, exists| {
                 let releases = record.devices.iter().map(|device| device.id.clone()).collect();
@@ -218,34 +223,10 @@ impl Engine {
             })
             .await
     }
-
-    /// Lets a customer follow a topic, or no longer.
-    pub async fn set_topic(
-        &self,
-        workspace: &WorkspaceId,
-        user: &UserId,
-        topic: &Topic,
-        follows: bool,
-    ) -> Result<Result<(), TooManyTopics>, EngineError> {
-        self.records
-            .change(workspace, &SubjectId::User(user.clone()), |record, _| {
-                let topics = &mut record.profile.topics;
-                if follows && topics.len() >= TOPICS_MAX && !topics.contains(topic) {
-                    return Change::new(Err(TooManyTopics), Write::Nothing);
-                }
-                let changed = if follows {
-                    topics.insert(topic.clone())
-                } else {
-                    topics.remove(topic)
-                };
-                Change::new(Ok(()), if changed { Write::Record } else { Write::Nothing })
-            })
-            .await
-    }
 }
 
 /// Takes over what the customer allows now. Who does not want to be located is nowhere.
-fn take_consent(record: &mut Record, newer: Consent, context: Context<'_>) -> Vec<(Option<CauseId>, Fact)> {
+fn take_consent(record: &mut Record, newer: &Consent, context: Context<'_>) -> Vec<(Option<CauseId>, Fact)> {
     record.update_consent(newer);
     if record.profile.consent.location != Some(false) {
         return Vec::new();

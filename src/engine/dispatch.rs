@@ -26,12 +26,12 @@ use tokio::{
 mod customers;
 mod finishing;
 pub mod holds;
+mod looking;
 mod pacing;
 mod sending;
 
 use super::{
     Engine, EngineError,
-    look_again::{prepare, suppress},
     ports::{Finish, LeaseAsk, Leased, PushSender},
 };
 use crate::domain::{
@@ -86,6 +86,8 @@ pub struct Dispatcher {
 struct Row {
     leased: Leased,
     permit: OwnedSemaphorePermit,
+    /// Whether there is only so much of what it offers.
+    is_limited: bool,
     /// When its lease ends at the earliest.
     lease_ends: Instant,
     /// It is to see whether its credential works again.
@@ -248,6 +250,7 @@ impl Dispatcher {
             rows.push(Row {
                 leased,
                 permit,
+                is_limited: false,
                 lease_ends,
                 probe: None,
             });
@@ -276,68 +279,19 @@ impl Dispatcher {
         while sends.join_next().await.is_some() {}
     }
 
-    /// Looks again at each leased row and renders those that are still worth sending; the others end here. Those whose
-    /// customer is in a part of the store that is away wait.
-    async fn look_again(&self, rows: Vec<Row>, now: Timestamp) -> Vec<Ready> {
-        let customers = self.customers_of(&rows).await;
-        let at = Instant::now();
-        let mut ready = Vec::with_capacity(rows.len());
-        let (mut away, mut last_failure) = (0, None);
-        for (row, customer) in rows.into_iter().zip(customers) {
-            let record = match customer {
-                Ok(record) => record,
-                Err(error) => {
-                    (away, last_failure) = (away + 1, Some(error));
-                    self.defer(row, now.plus(AWAY_AGAIN), now).await;
-                    continue;
-                }
-            };
-            let delivery = &row.leased.delivery;
-            let catalogue = self.engine.catalogues.of(&delivery.workspace);
-            let campaign = catalogue.campaigns.get(&delivery.campaign).map(Arc::as_ref);
-            let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
-            let geofence = geofence.map(|place| catalogue.places.get(place));
-            let rules = self.engine.rules(&catalogue);
-            match prepare(delivery, record.as_deref(), campaign, geofence, now, rules) {
-                Ok(push) => ready.push(Ready { row, push, at }),
-                Err(suppression) => {
-                    let finish = suppress(&row.leased, suppression, now);
-                    self.end(finish, row.permit).await;
-                }
-            }
-        }
-        if let Some(error) = last_failure {
-            tracing::warn!(%error, rows = away, "pushes wait for their customers' records");
-        }
-        ready
-    }
-
-    /// The same for rows that have waited for their slots since, which they keep.
-    async fn look_once_more(&self, ready: Vec<Ready>) -> Vec<Ready> {
-        let slots: Vec<(crate::domain::ids::DeliveryId, Instant)> =
-            ready.iter().map(|ready| (ready.push.delivery, ready.at)).collect();
-        let rows = ready.into_iter().map(|ready| ready.row).collect();
-        let mut ready = self.look_again(rows, self.engine.clock.now()).await;
-        let mut slots = slots.into_iter();
-        for ready in &mut ready {
-            if let Some((_, at)) = slots.find(|(delivery, _)| *delivery == ready.push.delivery) {
-                ready.at = at;
-            }
-        }
-        ready
-    }
-
     /// Gives a row back as it was, due again later.
     async fn defer(&self, row: Row, due_at: Timestamp, now: Timestamp) {
         let finish = Finish::deferred(&row.leased, due_at, now);
         self.engine.metrics.deferred();
-        self.end(finish, row.permit).await;
+        self.end(finish, row.permit, false).await;
     }
 
-    async fn end(&self, finish: Finish, permit: OwnedSemaphorePermit) {
+    /// Hands an end to the finisher; `is_limited`: whether the row may have claimed an offer.
+    async fn end(&self, finish: Finish, permit: OwnedSemaphorePermit, is_limited: bool) {
         self.ended
             .send(Ended {
                 finish,
+                is_limited,
                 _permit: permit,
             })
             .await

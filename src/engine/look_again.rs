@@ -6,9 +6,15 @@ use serde_json::json;
 
 use super::ports::{Finish, Leased};
 use crate::domain::{
-    campaign::{Campaign, CampaignStatus},
-    delivery::{Delivery, DeliveryState, Push, Suppression},
+    campaign::{Campaign, CampaignStatus, Offer},
+    catalogue::Catalogue,
+    customer::{Device, Purpose},
+    decide,
+    delivery::{Delivery, DeliveryState, Push, PushTarget, Suppression},
     geofence::Geofence,
+    ladder::LadderStep,
+    message::Reader,
+    offer_code::OfferCode,
     presence::PresenceRules,
     record::Record,
     time::Timestamp,
@@ -38,23 +44,38 @@ pub(super) fn suppress(leased: &Leased, suppression: Suppression, now: Timestamp
     }
 }
 
-/// The push that the delivery comes to, or why it is not sent.
-pub(super) fn prepare(
-    delivery: &Delivery,
-    record: Option<&Record>,
-    campaign: Option<&Campaign>,
-    geofence: Option<&Geofence>,
+/// A delivery that is still wanted, with all that its words are made of.
+pub(super) struct Wanted<'a> {
+    delivery: &'a Delivery,
+    record: &'a Record,
+    device: &'a Device,
+    target: PushTarget,
+    pub(super) campaign: &'a Campaign,
+    pub(super) offer: &'a Offer,
+    geofence: Option<&'a Geofence>,
+}
+
+/// Whether the delivery is still wanted, or why not.
+pub(super) fn check<'a>(
+    delivery: &'a Delivery,
+    record: Option<&'a Record>,
+    catalogue: &'a Catalogue,
     now: Timestamp,
     rules: PresenceRules,
-) -> Result<Push, Suppression> {
+) -> Result<Wanted<'a>, Suppression> {
     let record = record.ok_or(Suppression::CustomerGone)?;
     let device = record.device(&delivery.device).ok_or(Suppression::CustomerGone)?;
     let target = device.target.clone().ok_or(Suppression::NoToken)?;
-    if record.profile.consent.push == Some(false) {
+    let profile = &record.profile;
+    if !profile.consent.allows(Purpose::Push, delivery.brand.as_ref()) {
         return Err(Suppression::Consent);
     }
-    let campaign = campaign
-        .filter(|campaign| campaign.status == CampaignStatus::Active)
+    let settings = &catalogue.settings.campaigns;
+    let zones = decide::zones(profile, Some(device), delivery.geofence.as_ref(), catalogue);
+    let campaign = catalogue
+        .campaigns
+        .get(&delivery.campaign)
+        .filter(|campaign| campaign.status == CampaignStatus::Active && !campaign.is_over(now, &zones))
         .ok_or(Suppression::CampaignEnded)?;
     if now >= delivery.expires_at {
         return Err(Suppression::Expired);
@@ -67,46 +88,95 @@ pub(super) fn prepare(
     {
         return Err(Suppression::LeftGeofence);
     }
-    let offer = campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?;
-    let profile = &record.profile;
-    // What is not known is left out, not null, so that a template's `default` takes its place.
-    let mut user = json!({"traits": profile.traits});
-    if let Some(name) = &profile.name {
-        user["name"] = json!(name);
+    if campaign.quiet(settings, now, &zones).is_some() {
+        return Err(Suppression::QuietHours);
     }
-    if let Some(id) = delivery.subject.user() {
-        user["id"] = json!(id);
+    let told = |step: &LadderStep| record.is_step_live(&delivery.campaign, step);
+    if !delivery.ladder.as_ref().is_none_or(told) {
+        return Err(Suppression::LadderEnded);
     }
-    let context = json!({
-        "user": user,
-        "offer": offer.terms,
-        "geofence": geofence.map(|geofence| json!({
-            "tag": geofence.id.tag, "externalId": geofence.id.external_id,
-            "description": geofence.description, "metadata": geofence.metadata,
-        })),
-        "event": delivery.data,
-    });
-    let message = offer
-        .messages
-        .render(device.locale.as_deref(), &context)
-        .map_err(|_| Suppression::Template)?;
-    let mut data = vec![
-        ("deliveryId".to_owned(), delivery.id.to_string()),
-        ("campaign".to_owned(), delivery.campaign.to_string()),
-    ];
-    data.extend(
-        delivery
-            .geofence
-            .as_ref()
-            .map(|place| ("geofence".to_owned(), place.to_string())),
-    );
-    Ok(Push {
-        delivery: delivery.id,
-        workspace: delivery.workspace.clone(),
+    let geofence = delivery.geofence.as_ref().and_then(|id| catalogue.places.find(id));
+    Ok(Wanted {
+        delivery,
+        record,
+        device,
         target,
-        message,
-        options: Arc::clone(&offer.push),
-        data,
-        expires_at: delivery.expires_at,
+        campaign,
+        offer: campaign.offers.get(delivery.offer).ok_or(Suppression::CampaignEnded)?,
+        geofence: geofence.map(|place| catalogue.places.get(place)),
     })
+}
+
+impl Wanted<'_> {
+    /// The push that it comes to, with the code that it was given.
+    pub(super) fn render(self, code: Option<&OfferCode>) -> Result<Push, Suppression> {
+        let Self { delivery, record, .. } = self;
+        let profile = &record.profile;
+        // What is not known is left out, not null, so that a template's `default` takes its place.
+        let mut user = json!({});
+        let is_personal = profile
+            .consent
+            .allows(Purpose::Personalisation, delivery.brand.as_ref());
+        if is_personal {
+            user["traits"] = json!(profile.traits);
+        }
+        if let Some(name) = &profile.name {
+            user["name"] = json!(name);
+        }
+        if let Some(id) = delivery.subject.user() {
+            user["id"] = json!(id);
+        }
+        let mut context = json!({
+            "user": user,
+            "offer": self.offer.terms,
+            "geofence": delivery.geofence.as_ref().map(|id| {
+                // Messages count on it. A geofence without one, or gone since, goes by its id.
+                let described = self.geofence.and_then(|geofence| geofence.description.as_deref());
+                json!({
+                    "tag": id.tag, "externalId": id.external_id,
+                    "description": described.unwrap_or(id.external_id.as_str()),
+                    "metadata": self.geofence.map(|geofence| &geofence.metadata),
+                })
+            }),
+            "event": delivery.data,
+            "ladder": delivery.ladder.as_ref().map(|ladder| json!({"step": ladder.step})),
+        });
+        if let Some(code) = code {
+            context["offer"]["code"] = json!(code);
+        }
+        if is_personal {
+            let figures = record.figures.for_templates();
+            context["usual"] = json!(figures.usual);
+            context["visits"] = json!(figures.visits);
+        }
+        let reader = Reader {
+            locale: profile.locale(Some(self.device)),
+            time_zone: profile.time_zone(Some(self.device)),
+        };
+        let message = self
+            .offer
+            .messages
+            .render(&reader, &context)
+            .map_err(|_| Suppression::Template)?;
+        let mut data = vec![
+            ("deliveryId".to_owned(), delivery.id.to_string()),
+            ("campaign".to_owned(), delivery.campaign.to_string()),
+        ];
+        data.extend(
+            delivery
+                .geofence
+                .as_ref()
+                .map(|place| ("geofence".to_owned(), place.to_string())),
+        );
+        data.extend(code.map(|code| ("code".to_owned(), code.to_string())));
+        Ok(Push {
+            delivery: delivery.id,
+            workspace: delivery.workspace.clone(),
+            target: self.target,
+            message,
+            options: Arc::clone(&self.offer.push),
+            data,
+            expires_at: delivery.expires_at,
+        })
+    }
 }

@@ -25,6 +25,7 @@ pub mod geofences;
 pub mod ingest;
 mod look_again;
 mod moves;
+pub mod offers;
 pub mod outside_events;
 pub mod ports;
 pub mod reactions;
@@ -34,6 +35,7 @@ pub mod retry;
 pub mod settings;
 pub mod streams;
 pub mod timers;
+pub mod topics;
 pub mod trackers;
 pub mod webhooks;
 pub mod who_is_here;
@@ -82,6 +84,9 @@ pub enum EngineError {
     /// Others kept changing the same customer.
     #[error("the customer's record is being changed by too many at once; send it again")]
     Contended,
+    /// A customer's profile would grow beyond a limit.
+    #[error(transparent)]
+    Profile(#[from] crate::domain::customer::ProfileTooLarge),
     /// A stored record is unreadable.
     #[error(transparent)]
     Record(#[from] crate::domain::record::RecordError),

@@ -104,10 +104,9 @@ impl Engine {
                     };
                 }
                 if from.user().is_none() {
-                    let (sends, consent) = (record.sends.clone(), record.profile.consent);
-                    record.adopt_sends(&before.sends);
-                    record.profile.consent.take_refusals(before.profile.consent);
-                    changed |= (sends, consent) != (record.sends.clone(), record.profile.consent);
+                    let known = record.clone();
+                    record.adopt(before);
+                    changed |= *record != known;
                 }
                 if !changed {
                     return Change::new((), Write::Nothing);

@@ -13,7 +13,7 @@ use super::{
 use crate::domain::{
     decide::{self, Status},
     event::{EventTarget, OutsideEvent},
-    ids::{SubjectId, WorkspaceId},
+    ids::{DeviceId, GeofenceId, SubjectId, WorkspaceId},
 };
 
 /// Followers told in one round trip.
@@ -29,6 +29,7 @@ impl Engine {
         let matched = match &event.target {
             EventTarget::User(user) => u64::from(self.customer(workspace, user).await?.is_some()),
             EventTarget::Topic(topic) => self.store.hot.count_followers(workspace, topic).await?,
+            EventTarget::Geofence(geofence) => self.store.hot.count_present(workspace, geofence).await?,
         };
         if self.store.hot.put_event(workspace, event, self.clock.now()).await? {
             self.event_arrived.notify_one();
@@ -91,6 +92,7 @@ impl Engine {
                 let more = page.len() == PAGE;
                 (page, more)
             }
+            EventTarget::Geofence(geofence) => self.page_of_present(&workspace, geofence, after).await?,
         };
         let decided = match self.tell(&workspace, &event, &subjects).await {
             Err(EngineError::Record(_)) => self.tell_one_by_one(&workspace, &event, &subjects).await?,
@@ -105,6 +107,24 @@ impl Engine {
             self.outbox_filled.notify_one();
         }
         Ok(())
+    }
+
+    /// The next customers who are in a geofence, and whether there may be more. Who comes in or goes meanwhile may be told
+    /// or not; the record decides whether they are there.
+    async fn page_of_present(
+        &self,
+        workspace: &WorkspaceId,
+        geofence: &GeofenceId,
+        after: Option<SubjectId>,
+    ) -> Result<(Vec<SubjectId>, bool), EngineError> {
+        // Behind all devices of the last customer.
+        let after = after.map(|subject| (subject, DeviceId::last()));
+        let place = after.as_ref().map(|(subject, device)| (subject, device));
+        let page = self.store.hot.present(workspace, geofence, place, PAGE).await?;
+        let more = !page.is_empty();
+        let mut subjects: Vec<SubjectId> = page.into_iter().map(|present| present.subject).collect();
+        subjects.dedup();
+        Ok((subjects, more))
     }
 
     /// Tells an event to these customers, in one commit each and one round trip; how many pushes were decided.

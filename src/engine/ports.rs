@@ -6,16 +6,21 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 mod control;
+mod offers;
 mod outbox;
 mod shared_tokens;
 mod webhooks;
 
 pub use control::{
-    ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoredEdit,
-    StoredSettings,
+    ApiKey, CAMPAIGN_VERSIONS_KEPT, CampaignVersion, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role,
+    SetSummary, SetVersion, StoredEdit, StoredSettings,
 };
 pub use shared_tokens::{SharedToken, SharedTokens};
 
+pub use offers::{
+    CODES_MAX, Claim, Claimed, CodeSource, GRANT_KEPT, Grant, GrantState, OfferStore, PoolState, Redeemed, Redemption,
+    Settlement,
+};
 pub use outbox::{
     Attempt, DeadLetter, DeliveryFilter, DeliveryRow, Finish, LEASES_MAX, LeaseAsk, Leased, REACTIONS_MAX,
     ReactionNoted,
@@ -59,6 +64,8 @@ pub struct Store {
     pub tokens: Arc<dyn SharedTokens>,
     /// Endpoints that are told what happens.
     pub webhooks: Arc<dyn WebhookStore>,
+    /// Offers of a limited number.
+    pub offers: Arc<dyn OfferStore>,
 }
 
 /// Why the store did not do it.
@@ -176,14 +183,14 @@ impl FactCursor {
     }
 }
 
-/// Facts after a place.
+/// Facts after or before a place.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FactPage {
     /// Those that can be read, each with its place.
     pub facts: Vec<(FactCursor, Fact)>,
     /// Places of those that can't be, and why: they must not hold up the others.
     pub unreadable: Vec<(FactCursor, String)>,
-    /// Everything up to there is in this page; `None`: there is nothing.
+    /// Everything up to there, or back to there, is in this page; `None`: there is nothing.
     pub upto: Option<FactCursor>,
     /// As many were found as were asked for, so that there may be more.
     pub is_full: bool,
@@ -248,6 +255,15 @@ pub trait HotStore: Send + Sync {
         &self,
         workspace: &WorkspaceId,
         after: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<FactPage, StoreError>;
+    /// Up to `limit` facts of one customer before a place, newest first; `None`: the newest. A store may keep only the
+    /// latest ones, at least 4,096.
+    async fn facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
         limit: usize,
     ) -> Result<FactPage, StoreError>;
     /// The place after the last fact that there is now.
@@ -330,6 +346,9 @@ pub trait HotStore: Send + Sync {
         after: Option<(&SubjectId, &DeviceId)>,
         limit: usize,
     ) -> Result<Vec<Present>, StoreError>;
+
+    /// How many devices are in a geofence.
+    async fn count_present(&self, workspace: &WorkspaceId, geofence: &GeofenceId) -> Result<u64, StoreError>;
 
     /// Keeps an outside event until everybody whom it is about was told. False when it is known already.
     async fn put_event(&self, workspace: &WorkspaceId, event: &OutsideEvent, at: Timestamp)

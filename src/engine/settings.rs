@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Engine, EngineError, ports::StoredSettings};
 use crate::domain::{
+    campaign::CampaignRules,
     ids::WorkspaceId,
     json_reader::Refusal,
     presence::PresenceRules,
@@ -19,6 +20,8 @@ pub struct CurrentSettings {
     pub own: Value,
     /// How evidence counts there.
     pub presence: PresenceRules,
+    /// What counts for all its campaigns.
+    pub campaigns: CampaignRules,
     /// What it has of its own of how fast its pushes leave.
     pub pace: PaceSettings,
 }
@@ -55,6 +58,7 @@ impl Engine {
     fn current(&self, stored: StoredSettings) -> CurrentSettings {
         CurrentSettings {
             presence: stored.settings.presence.over(self.presence),
+            campaigns: stored.settings.campaigns,
             pace: stored.settings.pace,
             own: stored.document,
         }

@@ -71,7 +71,7 @@ impl Engine {
         geofence: &GeofenceId,
         rules: PresenceRules,
     ) -> Option<Guest> {
-        let consent = record.profile.consent;
+        let consent = &record.profile.consent;
         if consent.location == Some(false) {
             return None;
         }

@@ -25,6 +25,7 @@ mod testing;
 mod tests;
 mod unwrap;
 pub mod validity;
+mod zone;
 
 pub use cut::Cut;
 pub use ellipsoid::{Ecef, distance_m};
@@ -32,3 +33,4 @@ pub use index::{GeofenceIndex, Hits, LonLatBox};
 pub use polygons::Polygons;
 pub use position::{Position, PositionError};
 pub use shape::{RADIUS_M_MAX, RingAt, RingProblem, Shape, ShapeError, VERTICES_MAX};
+pub use zone::zone_name;

@@ -11,6 +11,11 @@ use super::problem::{Code, Problem};
 /// Most unknown fields named in one `Beckon-Warning`.
 const UNKNOWN_NAMED_MAX: usize = 10;
 
+/// Most headers of warnings in one answer.
+const WARNINGS_MAX: usize = 10;
+/// Longest locale or time zone, in bytes.
+const SHORT_BYTES_MAX: usize = 100;
+
 /// A body has arrived whole within this, or is given up.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -118,6 +123,15 @@ impl UnknownFields {
     }
 }
 
+/// Adds a `Beckon-Warning` header for what was taken but should be looked at.
+pub(super) fn warn(response: &mut HttpResponseBuilder, warnings: &[String]) {
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    for warning in warnings.iter().take(WARNINGS_MAX) {
+        let warning: String = warning.chars().map(printable).collect();
+        response.append_header(("Beckon-Warning", warning));
+    }
+}
+
 /// Reads a JSON body of at most `bytes_max` into `T`, and tells which fields nobody knows.
 pub(super) async fn read_json<T: DeserializeOwned>(
     request: &HttpRequest,
@@ -179,6 +193,29 @@ fn pointer_part(segment: &serde_path_to_error::Segment) -> String {
         serde_path_to_error::Segment::Seq { index } => format!("/{index}"),
         serde_path_to_error::Segment::Map { key } => format!("/{key}"),
         serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => String::new(),
+    }
+}
+
+/// A locale or time zone: not empty, and no longer than such names are.
+pub(super) fn short_text(pointer: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.is_empty() || text.len() > SHORT_BYTES_MAX => {
+            let detail = format!("must have 1 to {SHORT_BYTES_MAX} bytes");
+            Err(Problem::field(Code::FieldInvalid, pointer, detail))
+        }
+        text => Ok(text),
+    }
+}
+
+/// The name of a zone that there is.
+pub(super) fn time_zone(pointer: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    let zone = short_text(pointer, text)?;
+    match &zone {
+        Some(name) if jiff::tz::TimeZone::get(name).is_err() => {
+            let detail = format!("`{name}` is no IANA time zone, such as Europe/Lisbon");
+            Err(Problem::field(Code::FieldInvalid, pointer, detail))
+        }
+        _ => Ok(zone),
     }
 }
 

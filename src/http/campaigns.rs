@@ -13,8 +13,12 @@ use super::{
     resource, to_its_end,
 };
 use crate::{
-    domain::{campaign::Campaign, ids::CampaignId, json_reader::Refusal},
-    engine::ports::{Role, StoreError},
+    domain::{
+        campaign::{Campaign, CampaignStatus},
+        ids::CampaignId,
+        json_reader::Refusal,
+    },
+    engine::ports::{CampaignVersion, Role, StoreError},
 };
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -26,8 +30,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(get))
                 .route(web::delete().to(delete)),
         )
+        .service(resource("/v1/campaigns/{id}/versions").route(web::get().to(versions)))
         .service(resource("/v1/campaigns/{id}/start").route(web::post().to(start)))
-        .service(resource("/v1/campaigns/{id}/pause").route(web::post().to(pause)));
+        .service(resource("/v1/campaigns/{id}/pause").route(web::post().to(pause)))
+        .service(resource("/v1/campaigns/{id}/end").route(web::post().to(end)));
 }
 
 fn refused(refusal: &Refusal) -> Problem {
@@ -40,17 +46,28 @@ fn refused(refusal: &Refusal) -> Problem {
     Problem::new(Code::CampaignInvalid, refusal.to_string()).with_errors(vec![wrong])
 }
 
-fn with_version(mut document: Value, version: u32) -> Value {
-    document["version"] = json!(version);
-    if document["status"].is_null() {
-        document["status"] = json!("active");
-    }
+/// A document with what the server knows about it: one whose schedule is over has ended.
+fn answered(app: &App, caller: &Caller, campaign: &Campaign, mut document: Value) -> Value {
+    let catalogue = app.engine.catalogues.of(&caller.workspace);
+    let zone = catalogue.settings.campaigns.time_zone;
+    let status = match campaign.status {
+        CampaignStatus::Active if !campaign.is_live(app.engine.clock.now(), zone) => CampaignStatus::Ended,
+        status => status,
+    };
+    document["version"] = json!(campaign.version);
+    document["status"] = json!(status.as_str());
     document
 }
 
-/// Checks a document, stores it and makes it current.
-async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) -> Result<u32, Problem> {
-    let campaign = Campaign::read(document, 0).map_err(|refusal| refused(&refusal))?;
+/// Checks a document, stores it and makes it current. What should be looked at comes with it.
+async fn store(
+    app: &App,
+    caller: &Caller,
+    id: &CampaignId,
+    document: &Value,
+) -> Result<(Campaign, Vec<String>), Problem> {
+    let mut campaign = Campaign::read(document, 0).map_err(|refusal| refused(&refusal))?;
+    let warnings = campaign.try_out(document).map_err(|refusal| refused(&refusal))?;
     if campaign.id != *id {
         let refusal = Refusal {
             pointer: "/id".to_owned(),
@@ -60,16 +77,17 @@ async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) ->
     }
     let (engine, workspace) = (Arc::clone(&app.engine), caller.workspace.clone());
     let (id, document) = (id.clone(), document.clone());
-    to_its_end(async move {
+    campaign.version = to_its_end(async move {
         let version = engine
             .store
             .control
             .put_campaign(&workspace, &id, &document, engine.clock.now())
             .await?;
         engine.catalogues.reload_campaigns(&workspace).await?;
-        Ok(version)
+        Ok::<_, Problem>(version)
     })
-    .await?
+    .await??;
+    Ok((campaign, warnings))
 }
 
 async fn put(
@@ -87,8 +105,10 @@ async fn put(
         fields.remove("version");
         fields.entry("id").or_insert_with(|| json!(id));
     }
-    let version = store(&app, &caller, &id, &document).await?;
-    Ok(HttpResponse::Ok().json(with_version(document, version)))
+    let (campaign, warnings) = store(&app, &caller, &id, &document).await?;
+    let mut response = HttpResponse::Ok();
+    body::warn(&mut response, &warnings);
+    Ok(response.json(answered(&app, &caller, &campaign, document)))
 }
 
 async fn documents(app: &App, caller: &Caller) -> Result<Vec<(Campaign, Value)>, Problem> {
@@ -100,7 +120,7 @@ async fn list(app: web::Data<App>, caller: Caller) -> Result<HttpResponse, Probl
     let campaigns = documents(&app, &caller).await?;
     let items: Vec<Value> = campaigns
         .into_iter()
-        .map(|(campaign, document)| with_version(document, campaign.version))
+        .map(|(campaign, document)| answered(&app, &caller, &campaign, document))
         .collect();
     Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": null})))
 }
@@ -116,24 +136,67 @@ async fn find(app: &App, caller: &Caller, id: &CampaignId) -> Result<(Campaign, 
 async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id = path_id("the campaign's id", &path, CampaignId::new)?;
     let (campaign, document) = find(&app, &caller, &id).await?;
-    Ok(HttpResponse::Ok().json(with_version(document, campaign.version)))
+    Ok(HttpResponse::Ok().json(answered(&app, &caller, &campaign, document)))
+}
+
+/// What the campaign said, newest first: deliveries and verdicts name a version.
+async fn versions(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Viewer)?;
+    let id = path_id("the campaign's id", &path, CampaignId::new)?;
+    let control = &app.engine.store.control;
+    let versions = control.campaign_versions(&caller.workspace, &id).await?;
+    if versions.is_empty() {
+        return Err(Problem::new(
+            Code::CampaignUnknown,
+            format!("there is no campaign `{id}`"),
+        ));
+    }
+    let items = versions.into_iter().map(
+        |CampaignVersion {
+             version,
+             created_at,
+             document,
+         }| json!({"version": version, "createdAt": created_at, "campaign": document}),
+    );
+    let items: Vec<Value> = items.collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": null})))
 }
 
 async fn start(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    set_status(&app, &caller, &path, "active").await
+    set_status(&app, &caller, &path, CampaignStatus::Active).await
 }
 
 async fn pause(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    set_status(&app, &caller, &path, "paused").await
+    set_status(&app, &caller, &path, CampaignStatus::Paused).await
 }
 
-async fn set_status(app: &App, caller: &Caller, id: &str, status: &str) -> Result<HttpResponse, Problem> {
+async fn end(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    set_status(&app, &caller, &path, CampaignStatus::Ended).await
+}
+
+async fn set_status(app: &App, caller: &Caller, id: &str, status: CampaignStatus) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
     let id = path_id("the campaign's id", id, CampaignId::new)?;
     let (_, mut document) = find(app, caller, &id).await?;
-    document["status"] = json!(status);
-    let version = store(app, caller, &id, &document).await?;
-    Ok(HttpResponse::Ok().json(with_version(document, version)))
+    document["status"] = json!(status.as_str());
+    if status == CampaignStatus::Active {
+        refuse_what_is_over(app, caller, &document)?;
+    }
+    let (campaign, _) = store(app, caller, &id, &document).await?;
+    Ok(HttpResponse::Ok().json(answered(app, caller, &campaign, document)))
+}
+
+/// Who starts a campaign wants it to speak.
+fn refuse_what_is_over(app: &App, caller: &Caller, document: &Value) -> Result<(), Problem> {
+    let campaign = Campaign::read(document, 0).map_err(|refusal| refused(&refusal))?;
+    let catalogue = app.engine.catalogues.of(&caller.workspace);
+    if campaign.is_live(app.engine.clock.now(), catalogue.settings.campaigns.time_zone) {
+        return Ok(());
+    }
+    Err(refused(&Refusal {
+        pointer: "/schedule/until".to_owned(),
+        detail: "has passed; put the campaign with a later one, or none".to_owned(),
+    }))
 }
 
 async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {

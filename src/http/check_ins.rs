@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use serde_json::Value;
 
 mod door;
 
@@ -49,6 +50,8 @@ struct ResultBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     doubt: Option<Doubt>,
     geofences: Vec<PresentBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     regions: Option<RegionsBody>,
 }
@@ -188,6 +191,7 @@ fn result_body(outcome: &Result<Answer, (Option<String>, Problem)>) -> ResultBod
             events: &[],
             doubt: None,
             geofences: Vec::new(),
+            content: None,
             regions: None,
         },
         Ok(answer) => ResultBody {
@@ -203,6 +207,7 @@ fn result_body(outcome: &Result<Answer, (Option<String>, Problem)>) -> ResultBod
             events: &answer.events,
             doubt: answer.doubt,
             geofences: answer.geofences.iter().map(PresentBody::from).collect(),
+            content: answer.events.iter().rev().find_map(Event::document),
             regions: answer.regions.as_ref().map(RegionsBody::from),
         },
     }

@@ -32,7 +32,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/deliveries/{id}/events").route(web::post().to(post_event)));
 }
 
-fn row_body(row: &DeliveryRow) -> Value {
+pub(super) fn row_body(row: &DeliveryRow) -> Value {
     let delivery = &row.delivery;
     json!({
         "id": delivery.id, "state": row.state, "reason": row.reason, "attempts": row.attempts,

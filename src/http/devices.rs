@@ -22,9 +22,6 @@ use crate::{
     engine::{customers::DeviceUpdate, ports::Role},
 };
 
-/// Longest locale or time zone, in bytes.
-const NAME_BYTES_MAX: usize = 100;
-
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
         resource("/v1/devices/{deviceId}")
@@ -52,21 +49,6 @@ impl DeviceBody {
         let invalid = |pointer: &str, detail: &dyn std::fmt::Display| {
             Problem::field(Code::FieldInvalid, pointer, detail.to_string())
         };
-        let short = |pointer: &str, text: Option<String>| match text {
-            Some(text) if text.is_empty() || text.len() > NAME_BYTES_MAX => {
-                Err(invalid(pointer, &format!("must have 1 to {NAME_BYTES_MAX} bytes")))
-            }
-            text => Ok(text),
-        };
-        let time_zone = short("/timeZone", self.time_zone)?;
-        if let Some(zone) = &time_zone
-            && jiff::tz::TimeZone::get(zone).is_err()
-        {
-            return Err(invalid(
-                "/timeZone",
-                &format!("`{zone}` is no IANA time zone, such as Europe/Lisbon"),
-            ));
-        }
         Ok(DeviceUpdate {
             platform: self.platform,
             app: AppId::new(&self.app).map_err(|error| invalid("/app", &error))?,
@@ -79,8 +61,8 @@ impl DeviceBody {
                 .user_id
                 .map(|user| UserId::new(user).map_err(|error| invalid("/userId", &error)))
                 .transpose()?,
-            locale: short("/locale", self.locale)?,
-            time_zone,
+            locale: body::short_text("/locale", self.locale)?,
+            time_zone: body::time_zone("/timeZone", self.time_zone)?,
             consent: self.consent,
         })
     }

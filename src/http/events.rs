@@ -14,7 +14,9 @@ use super::{
 use crate::{
     domain::{
         event::{EventTarget, OutsideEvent},
-        ids::{CauseId, Topic, UserId},
+        figures::{PURCHASE, Purchase},
+        ids::{CauseId, ExternalId, GeofenceId, Tag, Topic, UserId},
+        json_reader::Node,
         time::{DurationMs, Timestamp},
     },
     engine::ports::Role,
@@ -38,8 +40,16 @@ struct EventBody {
     at: Option<Timestamp>,
     user_id: Option<String>,
     topic: Option<String>,
+    geofence: Option<GeofenceBody>,
     #[serde(default)]
     data: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GeofenceBody {
+    tag: String,
+    external_id: String,
 }
 
 impl EventBody {
@@ -55,10 +65,19 @@ impl EventBody {
         if self.event_type.is_empty() || self.event_type.len() > TYPE_BYTES_MAX {
             return Err(invalid("/type", &format!("must have 1 to {TYPE_BYTES_MAX} bytes")));
         }
-        let target = match (self.user_id, self.topic) {
-            (Some(user), None) => EventTarget::User(UserId::new(user).map_err(|error| invalid("/userId", &error))?),
-            (None, Some(topic)) => EventTarget::Topic(Topic::new(topic).map_err(|error| invalid("/topic", &error))?),
-            _ => return Err(invalid("", &"needs exactly one of userId and topic")),
+        let target = match (self.user_id, self.topic, self.geofence) {
+            (Some(user), None, None) => {
+                EventTarget::User(UserId::new(user).map_err(|error| invalid("/userId", &error))?)
+            }
+            (None, Some(topic), None) => {
+                EventTarget::Topic(Topic::new(topic).map_err(|error| invalid("/topic", &error))?)
+            }
+            (None, None, Some(geofence)) => EventTarget::Geofence(GeofenceId {
+                tag: Tag::new(geofence.tag).map_err(|error| invalid("/geofence/tag", &error))?,
+                external_id: ExternalId::new(geofence.external_id)
+                    .map_err(|error| invalid("/geofence/externalId", &error))?,
+            }),
+            _ => return Err(invalid("", &"needs exactly one of userId, topic and geofence")),
         };
         let size = serde_json::to_string(&self.data).map_or(usize::MAX, |text| text.len());
         if size > DATA_BYTES_MAX {
@@ -66,6 +85,9 @@ impl EventBody {
                 "/data",
                 &format!("is {size} bytes, the limit is {DATA_BYTES_MAX}"),
             ));
+        }
+        if self.event_type == PURCHASE {
+            check_purchase(&target, &self.data)?;
         }
         let id = match self.id.as_deref().or(key) {
             None => made_up_id()?,
@@ -79,6 +101,18 @@ impl EventBody {
             data: self.data,
         })
     }
+}
+
+/// A purchase is folded into figures, so it must have the form of one.
+fn check_purchase(target: &EventTarget, data: &Map<String, Value>) -> Result<(), Problem> {
+    if let EventTarget::Topic(_) = target {
+        let detail = "a purchase is one customer's; give `userId`";
+        return Err(Problem::field(Code::FieldInvalid, "/topic", detail));
+    }
+    let data = Value::Object(data.clone());
+    let read = Purchase::read(&Node::root(&data));
+    read.map(drop)
+        .map_err(|refusal| Problem::field(Code::FieldInvalid, format!("/data{}", refusal.pointer), refusal.detail))
 }
 
 async fn post(

@@ -65,6 +65,14 @@ codes! {
     DeliveryNotSent = "delivery_not_sent", 409, "Delivery not sent";
     /// As many different events of this delivery are kept as may be.
     TooManyReactions = "too_many_reactions", 409, "Too many events";
+    /// Nobody was given this code: it is mistyped, or the push that it was for never left.
+    CodeUnknown = "code_unknown", 404, "Unknown code";
+    /// The code was redeemed before. A till that asks again for the same sale sends the same `Idempotency-Key`.
+    CodeUsed = "code_used", 409, "Code used";
+    /// The code was good until an instant that has passed.
+    CodeExpired = "code_expired", 410, "Code expired";
+    /// Some lines of the pool are no codes, so that none was added. `errors` names them.
+    CodesInvalid = "codes_invalid", 422, "Invalid codes";
     /// There is no such webhook.
     WebhookUnknown = "webhook_unknown", 404, "Unknown webhook";
     /// The event that is to be left out is none that this webhook holds; `GET /v1/webhooks/{id}` names in `held` the one that it does.
@@ -224,6 +232,11 @@ impl Problem {
         self
     }
 
+    /// What is wrong, place by place.
+    pub fn into_errors(self) -> Vec<Wrong> {
+        self.errors
+    }
+
     /// Its kind.
     pub fn code(&self) -> Code {
         self.code
@@ -270,6 +283,7 @@ impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Store(error) => error.into(),
+            EngineError::Profile(error) => Self::field(Code::FieldInvalid, error.pointer(), error.to_string()),
             EngineError::Contended => Self::new(Code::Contended, error.to_string()),
             EngineError::Record(_) => {
                 tracing::error!(%error, "a record is unreadable");

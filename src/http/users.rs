@@ -1,6 +1,6 @@
 //! `/v1/users/{userId}`: the owner's systems tell of customers.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -9,27 +9,32 @@ use serde_json::{Map, Value, json};
 use super::{
     App,
     auth::Caller,
-    body,
+    body, deliveries,
     geofences::PresentBody,
-    path_id,
+    pages, path_id,
     problem::{Code, Problem},
-    resource,
+    query, resource,
 };
 use crate::{
     domain::{
         customer::{Consent, Profile, TOPICS_MAX},
-        ids::{Topic, UserId},
+        event::Fact,
+        ids::{SubjectId, Topic, UserId},
         record::Record,
     },
     engine::{
         customers::{ProfileUpdate, UpdateMode},
         ingest::Present,
-        ports::Role,
+        ports::{DeliveryFilter, FactCursor, Role},
     },
 };
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 500;
+/// Most facts, and most deliveries, of one export.
+const EXPORTED_MAX: usize = 10_000;
+/// So many are read at once.
+const EXPORT_PAGE: usize = 1000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -40,20 +45,20 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(get))
                 .route(web::delete().to(delete)),
         )
-        .service(
-            resource("/v1/users/{userId}/topics/{topic:.+}")
-                .route(web::put().to(follow))
-                .route(web::delete().to(unfollow)),
-        );
+        .service(resource("/v1/users/{userId}/timeline").route(web::get().to(timeline)))
+        .service(resource("/v1/users/{userId}/export").route(web::get().to(export)));
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct UserBody {
     name: Option<String>,
     traits: Option<Map<String, Value>>,
     topics: Option<Vec<String>>,
     #[serde(default)]
     consent: Consent,
+    locale: Option<String>,
+    time_zone: Option<String>,
 }
 
 impl UserBody {
@@ -83,6 +88,8 @@ impl UserBody {
             traits: self.traits,
             topics: topics.transpose()?,
             consent: self.consent,
+            locale: body::short_text("/locale", self.locale)?,
+            time_zone: body::time_zone("/timeZone", self.time_zone)?,
         })
     }
 }
@@ -119,8 +126,7 @@ async fn write(
     let user = path_id("the user id", user, UserId::new)?;
     let (body, unknown) = body::read_json::<UserBody>(request, payload, app.limits.body_bytes_max).await?;
     let update = body.validate()?;
-    let outcome = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
-    let profile = outcome.map_err(|error| Problem::field(Code::FieldInvalid, "/traits", error.to_string()))?;
+    let profile = app.engine.put_customer(&caller.workspace, &user, &update, mode).await?;
     let mut response = HttpResponse::Ok();
     unknown.warn(&mut response);
     Ok(response.json(profile_body(&user, &profile)))
@@ -129,7 +135,7 @@ async fn write(
 fn profile_body(user: &UserId, profile: &Profile) -> Value {
     json!({
         "userId": user, "name": profile.name, "traits": profile.traits, "topics": profile.topics,
-        "consent": profile.consent,
+        "consent": profile.consent, "locale": profile.locale, "timeZone": profile.time_zone,
     })
 }
 
@@ -157,17 +163,14 @@ fn record_body(user: &UserId, record: &Record) -> Value {
         })
         .collect();
     body["devices"] = Value::from(devices);
+    body["figures"] = record.figures.to_json(record.last_seen());
     body
 }
 
 async fn get(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Viewer)?;
     let user = path_id("the user id", &path, UserId::new)?;
-    let record = app
-        .engine
-        .customer(&caller.workspace, &user)
-        .await?
-        .ok_or_else(|| unknown_user(&user))?;
+    let record = known(&app, &caller, &user).await?;
     Ok(HttpResponse::Ok().json(record_body(&user, &record)))
 }
 
@@ -184,32 +187,76 @@ fn unknown_user(user: &UserId) -> Problem {
     Problem::new(Code::UserUnknown, format!("there is no customer `{user}`"))
 }
 
-async fn follow(
-    app: web::Data<App>,
-    caller: Caller,
-    path: web::Path<(String, String)>,
-) -> Result<HttpResponse, Problem> {
-    set_topic(&app, &caller, &path, true).await
+/// Facts of the customer, newest first, each with its place.
+fn fact_body(place: &FactCursor, fact: &Fact) -> Value {
+    let mut body = json!(fact);
+    body["place"] = json!(place.as_str());
+    body
 }
 
-async fn unfollow(
-    app: web::Data<App>,
-    caller: Caller,
-    path: web::Path<(String, String)>,
-) -> Result<HttpResponse, Problem> {
-    set_topic(&app, &caller, &path, false).await
+async fn known(app: &App, caller: &Caller, user: &UserId) -> Result<Arc<Record>, Problem> {
+    let record = app.engine.customer(&caller.workspace, user).await?;
+    record.ok_or_else(|| unknown_user(user))
 }
 
-async fn set_topic(
-    app: &App,
-    caller: &Caller,
-    path: &(String, String),
-    follows: bool,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimelineQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+async fn timeline(
+    app: web::Data<App>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    caller.require(Role::Viewer)?;
+    let user = path_id("the user id", &path, UserId::new)?;
+    let wanted: TimelineQuery = query(&request)?;
+    known(&app, &caller, &user).await?;
+    let limit = pages::limit(wanted.limit);
+    let before = wanted.cursor.map(FactCursor::new);
+    let hot = &app.engine.store.hot;
+    let subject = SubjectId::User(user);
+    let page = hot
+        .facts_of(&caller.workspace, &subject, before.as_ref(), limit)
+        .await?;
+    let next = page.upto.as_ref().filter(|_| page.is_full);
+    let items: Vec<Value> = page.facts.iter().map(|(place, fact)| fact_body(place, fact)).collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": next.map(FactCursor::as_str)})))
+}
+
+/// All that is known of the customer, for whoever asks for their data.
+async fn export(app: web::Data<App>, caller: Caller, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.require(Role::Marketer)?;
-    let user = path_id("the user id", &path.0, UserId::new)?;
-    let topic = path_id("the topic", &path.1, Topic::new)?;
-    let outcome = app.engine.set_topic(&caller.workspace, &user, &topic, follows).await?;
-    outcome.map_err(|error| Problem::new(Code::TooManyItems, error.to_string()))?;
-    Ok(HttpResponse::NoContent().finish())
+    let user = path_id("the user id", &path, UserId::new)?;
+    let record = known(&app, &caller, &user).await?;
+    let (hot, workspace) = (&app.engine.store.hot, &caller.workspace);
+    let (mut facts, mut deliveries) = (Vec::new(), Vec::new());
+    let subject = SubjectId::User(user.clone());
+    let mut before: Option<FactCursor> = None;
+    let mut is_complete = false;
+    while facts.len() < EXPORTED_MAX && !is_complete {
+        let page = hot.facts_of(workspace, &subject, before.as_ref(), EXPORT_PAGE).await?;
+        is_complete = !page.is_full;
+        before = page.upto;
+        facts.extend(page.facts.iter().map(|(place, fact)| fact_body(place, fact)));
+    }
+    let mut filter = DeliveryFilter {
+        user: Some(user.clone()),
+        ..DeliveryFilter::default()
+    };
+    let mut has_all_deliveries = false;
+    while deliveries.len() < EXPORTED_MAX && !has_all_deliveries {
+        let page = hot.deliveries(workspace, filter.clone(), EXPORT_PAGE).await?;
+        has_all_deliveries = page.len() < EXPORT_PAGE;
+        filter.before = page.last().map(|row| (row.delivery.decided_at, row.delivery.id));
+        deliveries.extend(page.iter().map(deliveries::row_body));
+    }
+    Ok(HttpResponse::Ok().json(json!({
+        "user": record_body(&user, &record), "sends": record.sends, "deliveries": deliveries, "timeline": facts,
+        "isComplete": is_complete && has_all_deliveries,
+    })))
 }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     domain::time::Timestamp,
-    engine::ports::{ControlStore, HotStore, SharedTokens, Store, StoreError, WebhookStore},
+    engine::ports::{ControlStore, HotStore, OfferStore, SharedTokens, Store, StoreError, WebhookStore},
 };
 
 mod one_process;
@@ -33,11 +33,15 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-fn sides<S: HotStore + ControlStore + WebhookStore + 'static>(store: &Arc<S>, tokens: Arc<dyn SharedTokens>) -> Store {
+fn sides<S: HotStore + ControlStore + WebhookStore + OfferStore + 'static>(
+    store: &Arc<S>,
+    tokens: Arc<dyn SharedTokens>,
+) -> Store {
     Store {
         hot: Arc::<S>::clone(store),
         control: Arc::<S>::clone(store),
         webhooks: Arc::<S>::clone(store),
+        offers: Arc::<S>::clone(store),
         tokens,
     }
 }

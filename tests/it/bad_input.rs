@@ -312,8 +312,8 @@ fn wrong_campaigns_are_refused_with_their_place() {
     );
     assert_eq!(place(put(json!({"trigger": trigger, "offers": []}))), "/offers");
     assert_eq!(
-        place(put(json!({"trigger": trigger, "offers": offer, "quietHours": {}}))),
-        "/quietHours"
+        place(put(json!({"trigger": trigger, "offers": offer, "quietTime": {}}))),
+        "/quietTime"
     );
     assert_eq!(
         place(put(

@@ -138,6 +138,35 @@ impl World {
         self.sandbox.as_ref().expect("a gateway").arrivals()
     }
 
+    /// All rows of these tables of the embedded store, each as a text.
+    pub(crate) fn rows(&self, tables: &[&str]) -> Vec<String> {
+        let file = self
+            .folder
+            .as_ref()
+            .expect("a folder")
+            .path()
+            .join("store/beckon.sqlite3");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let connection = rusqlite::Connection::open_with_flags(file, flags).expect("the store");
+        let mut all = Vec::new();
+        for table in tables {
+            let mut select = connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
+            let columns = select.column_count();
+            let mut rows = select.query([]).expect("rows");
+            while let Some(row) = rows.next().expect("a row") {
+                let mut text = format!("{table}:");
+                for column in 0..columns {
+                    let value = row.get_ref(column).expect("a value");
+                    let bytes = value.as_bytes_or_null().ok().flatten().unwrap_or_default();
+                    text += &String::from_utf8_lossy(bytes);
+                    text.push('|');
+                }
+                all.push(text);
+            }
+        }
+        all
+    }
+
     /// Waits until every delivery has ended.
     pub(crate) fn wait_until_sent(&self) {
         wait_for("every delivery to end", || self.api.get("/v1/status")["outbox"] == 0);

@@ -44,7 +44,7 @@ pub(super) const MIA: Traveller = Traveller {
     profile: || {
         json!({
             "name": "Mia", "topics": [FLIGHT],
-            "traits": {"persona": "shopper", "favourites": ["skincare", "perfume"], "usual": "Rose Cream"},
+            "traits": {"persona": "shopper", "favourites": ["skincare", "perfume"]},
         })
     },
     registration: || {
@@ -69,9 +69,23 @@ fn at(traveller: &Traveller, (latitude, longitude): (f64, f64)) -> Action {
     Action::CheckIn(json!({"deviceId": traveller.device, "location": location}))
 }
 
+fn bought(id: &str, product: &str) -> Action {
+    let data = json!({"product": product, "category": "skincare", "amount": 39.9, "currency": "EUR"});
+    Action::Event(json!({"id": id, "type": "purchase", "userId": MIA.user, "data": data}))
+}
+
 /// The scenes, in order.
 pub(super) fn scenes() -> Vec<Scene> {
     vec![
+        Scene {
+            title: "The shop's tills tell what Mia has bought on earlier journeys.",
+            actions: vec![
+                bought("till-1", "Rose Cream"),
+                bought("till-2", "Night Serum"),
+                bought("till-3", "Rose Cream"),
+            ],
+            expects: &[],
+        },
         Scene {
             title: "Ada and Mia come to the airport.",
             actions: vec![at(&ADA, AT_ENTRANCE), at(&MIA, AT_ENTRANCE)],

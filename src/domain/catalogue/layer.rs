@@ -3,13 +3,16 @@
 use std::{
     collections::HashMap,
     hash::BuildHasher as _,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 use crate::{
-    domain::{beacon::BeaconPattern, geofence::Geofence, ids::GeofenceId},
+    domain::{beacon::BeaconPattern, geofence::Geofence, ids::GeofenceId, zone::Zone},
     geo::GeofenceIndex,
 };
 
@@ -30,6 +33,8 @@ pub(super) struct Layer {
     by_code: HashMap<String, Vec<u32>>,
     /// Whether any that matches wants to know who went through.
     tells_crossings: bool,
+    /// The zones of the visible ones that somebody has asked for, as [`Zone::to_cell`] writes them.
+    zones: OnceLock<Box<[AtomicU16]>>,
 }
 
 impl Default for Layer {
@@ -91,7 +96,21 @@ impl Layer {
             by_beacon,
             by_code,
             tells_crossings,
+            zones: OnceLock::new(),
         }
+    }
+
+    /// The time zone of a visible one.
+    pub(super) fn zone(&self, place: u32) -> Zone {
+        let zones = self
+            .zones
+            .get_or_init(|| (0..self.visible).map(|_| AtomicU16::new(0)).collect());
+        let cell = &zones[place as usize];
+        Zone::from_cell(cell.load(Ordering::Relaxed)).unwrap_or_else(|| {
+            let zone = self.get(place).zone();
+            cell.store(zone.to_cell(), Ordering::Relaxed);
+            zone
+        })
     }
 
     /// How many match.

@@ -17,6 +17,7 @@ use crate::{
         geofence::Geofence,
         ids::{GeofenceId, SetName, Tag},
         presence::{Evidence, PlaceMatch, VISITS_MAX},
+        zone::Zone,
     },
     geo::{GeofenceIndex, LonLatBox, Position},
 };
@@ -174,6 +175,14 @@ impl Places {
         match (place as usize).checked_sub(self.packed.visible()) {
             None => self.packed.get(place),
             Some(above) => self.edited.get(above as u32),
+        }
+    }
+
+    /// The time zone there: the geofence's own `timeZone`, else by its middle. It is looked up once.
+    pub fn zone(&self, place: u32) -> Zone {
+        match (place as usize).checked_sub(self.packed.visible()) {
+            None => self.packed.zone(place),
+            Some(above) => self.edited.zone(above as u32),
         }
     }
 

@@ -2,22 +2,30 @@
 //! record, input, time and catalogue always give the same effects, so a commit that lost a race is simply done again.
 
 use super::{
-    campaign::WINDOW_MAX,
     catalogue::Catalogue,
     checkin::CheckIn,
-    customer::{Device, remember},
-    delivery::{Delivery, TriggerKind},
-    event::{Event, EventGeofence, EventType, Fact, OutsideEvent},
+    customer::{Purpose, remember},
+    delivery::Delivery,
+    event::{Event, EventTarget, Fact, OutsideEvent},
+    figures::{PURCHASE, Purchase},
     geofence::Geofence,
-    ids::{CauseId, DeviceId, EventId, SubjectId, WorkspaceId},
+    ids::{DeviceId, SubjectId, WorkspaceId},
     presence::{Doubt, Evidence, ExitReason, Observation, PlaceMatch, PresenceRules, Transition, TransitionKind},
     record::Record,
     time::{DurationMs, Timestamp},
 };
 
-mod ask;
+mod choose;
+mod consider;
+mod decision;
+mod happened;
+mod occasion;
 
-use ask::{Occasion, ask};
+pub use consider::zones;
+
+use decision::{ask, ask_again};
+use happened::{Happened, tell};
+use occasion::Occasion;
 
 /// A device that has changed hands, and whose server ended in the middle of it, is looked after when so much has passed.
 const MOVE_MAX: DurationMs = DurationMs::from_secs(30);
@@ -84,7 +92,7 @@ impl Effects {
 
 /// Moves the record on by one check-in.
 pub fn check_in(record: &mut Record, input: &CheckIn, matches: &[PlaceMatch], context: Context<'_>) -> Effects {
-    if record.profile.consent.location == Some(false) {
+    if !record.profile.consent.allows(Purpose::Location, None) {
         return Effects::none(Status::Ignored);
     }
     let Some(device) = record.device_mut(&input.device) else {
@@ -101,6 +109,8 @@ pub fn check_in(record: &mut Record, input: &CheckIn, matches: &[PlaceMatch], co
     }
     remember(&mut device.recent, &input.id);
     device.clock_ahead = false;
+    let mut effects = Effects::none(Status::Processed);
+    ask_again(record, context, &mut effects);
 
     // Time passes up to the check-in, which itself may be the next word of a beacon.
     let before = Timestamp(input.at.0.saturating_sub(1));
@@ -129,7 +139,6 @@ pub fn check_in(record: &mut Record, input: &CheckIn, matches: &[PlaceMatch], co
         let geofence = context.catalogue.places.get(seen.place);
         Happened::scanned(geofence, input, context)
     }));
-    let mut effects = Effects::none(Status::Processed);
     effects.doubt = doubt;
     effects.facts.extend(doubt.map(|doubt| Fact::Doubted {
         device: input.device.clone(),
@@ -159,6 +168,7 @@ fn clock_ahead(record: &mut Record, input: &CheckIn) -> Effects {
 /// Moves the record on by nothing but time: stays that have grown long enough, evidence that has run out.
 pub fn time_passed(record: &mut Record, context: Context<'_>) -> Effects {
     let mut effects = Effects::none(Status::Processed);
+    ask_again(record, context, &mut effects);
     let devices: Vec<DeviceId> = record.devices.iter().map(|device| device.id.clone()).collect();
     for id in devices {
         let Some(now) = record.device(&id).map(|device| device.decided_until(context.now)) else {
@@ -204,21 +214,28 @@ pub fn end_visits(
 
 /// Tells a customer's campaigns of an outside event.
 pub fn outside_event(record: &mut Record, input: &OutsideEvent, context: Context<'_>) -> Effects {
-    if !remember(&mut record.recent, &input.id) {
+    if !record.remember(&input.id) {
         return Effects::none(Status::Duplicate);
     }
+    if input.event_type == PURCHASE
+        && matches!(input.target, EventTarget::User(_))
+        && record.is_folded()
+        && let Some(purchase) = Purchase::of(&input.data)
+    {
+        record.figures_mut().note_purchase(purchase, input.at, context.now);
+    }
     let mut effects = Effects::none(Status::Processed);
-    let occasion = Occasion {
-        kind: TriggerKind::Event,
-        event: EventId::derive(context.workspace, "", input.id.as_str(), &[&input.event_type]),
-        at: input.at,
-        known_at: counts_from(input.at, context),
-        device: None,
-        geofence: None,
-        stay: None,
-        outside: Some(input),
+    ask_again(record, context, &mut effects);
+    let topic = match &input.target {
+        EventTarget::Topic(topic) => Some(topic),
+        EventTarget::User(_) | EventTarget::Geofence(_) => None,
     };
-    ask(record, &occasion, context, &mut effects);
+    let campaigns = &context.catalogue.campaigns;
+    for ended in campaigns.with_ladder_until(&input.event_type, topic) {
+        record.end_ladder(&ended.id, input, context.now);
+    }
+    ask(record, &Occasion::outside(input, context), context, &mut effects);
+    schedule(record, context);
     effects
 }
 
@@ -239,7 +256,8 @@ fn pass(record: &mut Record, device: &DeviceId, until: Timestamp, context: Conte
     transitions
 }
 
-/// Notes when time alone brings something about next. To be called when a device with visits comes to a record.
+/// Notes when time alone brings something about next. To be called when a device with visits, or what waits, comes to a
+/// record.
 pub fn schedule(record: &mut Record, context: Context<'_>) {
     let lengths = |geofence: &Geofence| context.catalogue.dwell_lengths(geofence);
     let due = record.devices.iter().filter_map(|device| {
@@ -248,133 +266,10 @@ pub fn schedule(record: &mut Record, context: Context<'_>) {
         device.whereabouts.next_due(places, lengths, context.rules, server_time)
     });
     let moved = record.moving().next().map(|_| context.now.plus(MOVE_MAX));
-    record.wake_at = match (record.wake_at, due.chain(moved).min()) {
+    let waiting = record.waiting.iter().map(|waiting| waiting.until);
+    record.wake_at = match (record.wake_at, due.chain(moved).chain(waiting).min()) {
         // To be woken too early costs one look now and then; to change the wish with every check-in costs each of them.
         (Some(wish), Some(due)) if wish > context.now && wish <= due => Some(wish),
         (_, due) => due,
     };
-}
-
-/// Something that has happened, before the campaigns are asked.
-struct Happened {
-    event: Event,
-    kind: Option<TriggerKind>,
-    known_at: Timestamp,
-    /// The longest stay that was told of a visit that is over.
-    told: DurationMs,
-}
-
-impl Happened {
-    /// What a change of presence comes to. What time alone brings about has its name from the visit, so that it is the
-    /// same event whether a timer or a check-in notices.
-    fn of(transition: &Transition, device: &Device, cause: Option<&CauseId>, context: Context<'_>) -> Self {
-        let (event_type, kind) = match transition.kind {
-            TransitionKind::Entered => (EventType::Entered, Some(TriggerKind::Entered)),
-            TransitionKind::Exited => (EventType::Exited, Some(TriggerKind::Exited)),
-            TransitionKind::Dwelled => (EventType::Dwelled, Some(TriggerKind::Dwelled)),
-            TransitionKind::Crossed => (EventType::Crossed, None),
-        };
-        let geofence = &transition.geofence;
-        let name = [
-            event_type.as_str(),
-            geofence.tag.as_str(),
-            geofence.external_id.as_str(),
-        ];
-        let id = if let Some(cause) = cause.filter(|_| !transition.timed) {
-            EventId::derive(context.workspace, device.id.as_str(), cause.as_str(), &name)
-        } else {
-            let since = transition.since.to_string();
-            let stay = transition.duration.unwrap_or_default().to_string();
-            let parts = [name[0], name[1], name[2], &since, &stay];
-            EventId::derive(context.workspace, device.id.as_str(), "time", &parts)
-        };
-        let places = &context.catalogue.places;
-        let event = Event {
-            id,
-            kind: event_type,
-            at: transition.at,
-            user_id: context.subject.user().cloned(),
-            device_id: device.id.clone(),
-            geofence: EventGeofence::describe(geofence, places.find(geofence).map(|place| places.get(place))),
-            evidence: transition.evidence,
-            confidence: transition.confidence,
-            duration: transition.duration,
-            reason: transition.reason,
-        };
-        Self {
-            event,
-            kind,
-            known_at: match cause {
-                _ if !transition.timed => counts_from(transition.at, context),
-                Some(_) => device.server_time(transition.at),
-                None => device.decided_at(transition.at),
-            },
-            told: transition.dwelled,
-        }
-    }
-
-    fn scanned(geofence: &Geofence, input: &CheckIn, context: Context<'_>) -> Self {
-        let id = &geofence.id;
-        let parts = [EventType::Scanned.as_str(), id.tag.as_str(), id.external_id.as_str()];
-        let event = Event {
-            id: EventId::derive(context.workspace, input.device.as_str(), input.id.as_str(), &parts),
-            kind: EventType::Scanned,
-            at: input.at,
-            user_id: context.subject.user().cloned(),
-            device_id: input.device.clone(),
-            geofence: EventGeofence::describe(id, Some(geofence)),
-            evidence: Evidence::Code,
-            confidence: 3,
-            duration: None,
-            reason: None,
-        };
-        Self {
-            event,
-            kind: Some(TriggerKind::Scanned),
-            known_at: counts_from(input.at, context),
-            told: DurationMs::default(),
-        }
-    }
-}
-
-/// From when on a push about something told loses its worth: from when it happened, so that what a phone had kept while it
-/// was offline makes no push that comes too late. A time beyond any `validFor` is no late upload but a wrong clock or a
-/// track that is replayed, and counts from its arrival.
-fn counts_from(at: Timestamp, context: Context<'_>) -> Timestamp {
-    if context.now.since(at) > WINDOW_MAX {
-        context.now
-    } else {
-        at.min(context.now)
-    }
-}
-
-/// Keeps each event as a fact and asks the campaigns about it.
-fn tell(record: &mut Record, happened: Vec<Happened>, context: Context<'_>, effects: &mut Effects) {
-    let places = &context.catalogue.places;
-    for Happened {
-        event,
-        kind,
-        known_at,
-        told,
-    } in happened
-    {
-        if event.kind == EventType::Exited {
-            record.hand_on_stay(&event.geofence.id, &event.device_id, told);
-        }
-        effects.facts.push(Fact::Event(event.clone()));
-        if let Some(kind) = kind {
-            let occasion = Occasion {
-                kind,
-                event: event.id,
-                at: event.at,
-                known_at,
-                device: Some(&event.device_id),
-                geofence: places.find(&event.geofence.id).map(|place| places.get(place)),
-                stay: event.duration.filter(|_| kind == TriggerKind::Dwelled),
-                outside: None,
-            };
-            ask(record, &occasion, context, effects);
-        }
-        effects.events.push(event);
-    }
 }

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    audience::Person,
     beacon::{BeaconId, BeaconSighting},
     campaign::Campaign,
     catalogue::{Campaigns, Catalogue, Places},
@@ -20,11 +19,15 @@ use crate::domain::{
     metadata::Metadata,
     presence::PresenceRules,
     record::{RECORD_SCHEMA, Record},
+    rule::{Person, Rule},
     time::Timestamp,
 };
 use crate::geo::{Position, Shape};
 
+mod decisions;
+mod ladders;
 mod stays;
+mod waiting;
 
 const DAY: i64 = 24 * 3600 * 1000;
 const RULES: PresenceRules = PresenceRules::DEFAULT;
@@ -334,9 +337,14 @@ fn a_rule_sees_the_person_the_phone_and_the_event() {
     record.device_mut(&device_id(0)).expect("a phone").locale = Some("zh-Hant-HK".to_owned());
     let data = json!({"delayMinutes": 50});
     let person = Person {
-        profile: &record.profile,
+        record: &record,
         device: record.device(&device_id(0)),
         data: data.as_object(),
+        geofence: None,
+        geofence_zone: None,
+        workspace_zone: crate::domain::zone::Zone::default(),
+        brand: None,
+        at: Timestamp(0),
     };
     for (rule, holds) in [
         (json!({"platform": "ios"}), true),
@@ -345,7 +353,7 @@ fn a_rule_sees_the_person_the_phone_and_the_event() {
         (json!({"data": "delayMinutes", "atLeast": 45}), true),
         (json!({"topic": "t"}), false),
     ] {
-        let read = crate::domain::audience::Rule::read(&crate::domain::json_reader::Node::root(&rule)).expect("a rule");
+        let read = Rule::read(&crate::domain::json_reader::Node::root(&rule)).expect("a rule");
         assert_eq!(read.holds(person), holds, "{rule}");
     }
 }

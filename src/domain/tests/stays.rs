@@ -8,18 +8,18 @@ use crate::domain::{
     time::DurationMs,
 };
 
-const MINUTE: i64 = 60_000;
+pub(super) const MINUTE: i64 = 60_000;
 
 /// A customer among the places, and a clock for both: the phones' and the server's.
-struct Day {
-    stage: Stage,
-    record: Record,
-    now: i64,
+pub(super) struct Day {
+    pub(super) stage: Stage,
+    pub(super) record: Record,
+    pub(super) now: i64,
     number: u32,
 }
 
 impl Day {
-    fn with(campaigns: Vec<Campaign>) -> Self {
+    pub(super) fn with(campaigns: Vec<Campaign>) -> Self {
         Self {
             stage: Stage::set(campaigns),
             record: customer(),
@@ -28,7 +28,7 @@ impl Day {
         }
     }
 
-    fn context(&self) -> Context<'_> {
+    pub(super) fn context(&self) -> Context<'_> {
         Context {
             now: Timestamp(self.now),
             ..self.stage.context()
@@ -36,7 +36,7 @@ impl Day {
     }
 
     /// The step of one device's check-in now.
-    fn check_in(&mut self, device: u8, with: impl FnOnce(&mut CheckIn)) -> Effects {
+    pub(super) fn check_in(&mut self, device: u8, with: impl FnOnce(&mut CheckIn)) -> Effects {
         self.number += 1;
         let mut check_in = CheckIn {
             id: CauseId::new(format!("day-{}", self.number)).expect("an id"),
@@ -56,7 +56,7 @@ impl Day {
     }
 
     /// At a place of the street, by its latitude.
-    fn is_at(&mut self, device: u8, latitude: f64) -> Effects {
+    pub(super) fn is_at(&mut self, device: u8, latitude: f64) -> Effects {
         self.check_in(device, |check_in| {
             check_in.location = Some(Fix {
                 position: Position {
@@ -70,7 +70,7 @@ impl Day {
     }
 
     /// Lets the timer come whenever it is wanted, as far as `minutes` from now; what it brought about.
-    fn passes(&mut self, minutes: i64) -> Vec<Effects> {
+    pub(super) fn passes(&mut self, minutes: i64) -> Vec<Effects> {
         let until = self.now + minutes * MINUTE;
         let mut all = Vec::new();
         while let Some(wake_at) = self.record.wake_at.filter(|wake_at| wake_at.0 <= until) {
@@ -86,7 +86,7 @@ impl Day {
     }
 }
 
-fn told<'a>(effects: impl IntoIterator<Item = &'a Effects>) -> Vec<String> {
+pub(super) fn told<'a>(effects: impl IntoIterator<Item = &'a Effects>) -> Vec<String> {
     let one = |event: &Event| {
         let kind = event
             .kind
@@ -102,12 +102,12 @@ fn told<'a>(effects: impl IntoIterator<Item = &'a Effects>) -> Vec<String> {
         .collect()
 }
 
-fn campaigns_of<'a>(effects: impl IntoIterator<Item = &'a Effects>) -> Vec<String> {
+pub(super) fn campaigns_of<'a>(effects: impl IntoIterator<Item = &'a Effects>) -> Vec<String> {
     let deliveries = effects.into_iter().flat_map(|effects| &effects.deliveries);
     deliveries.map(|delivery| delivery.campaign.to_string()).collect()
 }
 
-fn suppressed(effects: &Effects) -> Vec<Suppression> {
+pub(super) fn suppressed(effects: &Effects) -> Vec<Suppression> {
     let verdicts = effects.facts.iter().filter_map(|fact| match fact {
         Fact::Decision { verdicts, .. } => Some(verdicts),
         _ => None,
@@ -116,8 +116,8 @@ fn suppressed(effects: &Effects) -> Vec<Suppression> {
 }
 
 /// The third place, which stands alone.
-const ALONE: f64 = 46.504;
-const NOWHERE: f64 = 46.51;
+pub(super) const ALONE: f64 = 46.504;
+pub(super) const NOWHERE: f64 = 46.51;
 
 fn waits(id: &str, after: &str) -> Campaign {
     let trigger = json!({"on": "dwelled", "geofences": {"tag": "shop"}, "after": after});

@@ -12,7 +12,10 @@ use tokio::{
 };
 
 use super::Dispatcher;
-use crate::engine::ports::Finish;
+use crate::engine::{
+    offers::is_sent,
+    ports::{Finish, Settlement},
+};
 
 /// Ends that could not be written are written again after this.
 const FINISH_AGAIN: Duration = Duration::from_millis(500);
@@ -22,7 +25,19 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// A row's end; its place among the requests is free when that is durable.
 pub(super) struct Ended {
     pub(super) finish: Finish,
+    /// Whether the row may have claimed an offer, which comes back if it was not sent.
+    pub(super) is_limited: bool,
     pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// How the offer of a row that has ended is settled.
+fn settlement(ended: &Ended) -> Option<Settlement> {
+    let is_sent = is_sent(ended.finish.state).filter(|_| ended.is_limited)?;
+    Some(Settlement {
+        workspace: ended.finish.workspace.clone(),
+        delivery: ended.finish.delivery,
+        is_sent,
+    })
 }
 
 impl Dispatcher {
@@ -61,9 +76,13 @@ impl Dispatcher {
             let rows: Vec<Finish> = batch.iter().map(|ended| ended.finish.clone()).collect();
             let before = batch.len();
             let (mut rest, mut last_failure) = (Vec::new(), None);
+            let mut settlements = Vec::new();
             for (ended, answer) in batch.into_iter().zip(self.engine.store.hot.finish_each(rows).await) {
                 match answer {
-                    Ok(()) => self.engine.metrics.delivery(ended.finish.state),
+                    Ok(()) => {
+                        self.engine.metrics.delivery(ended.finish.state);
+                        settlements.extend(settlement(&ended));
+                    }
                     Err(error) => {
                         last_failure = Some(error);
                         rest.push(ended);
@@ -72,6 +91,11 @@ impl Dispatcher {
             }
             if rest.len() < before {
                 self.engine.streams.ring();
+            }
+            if !settlements.is_empty()
+                && let Err(error) = self.engine.store.offers.settle(settlements).await
+            {
+                tracing::debug!(%error, "offers are settled later");
             }
             let Some(error) = last_failure else { return };
             if Instant::now() >= give_up {

@@ -66,6 +66,7 @@ impl Dispatcher {
         let Row {
             leased,
             permit,
+            is_limited,
             lease_ends,
             probe,
         } = row;
@@ -82,7 +83,7 @@ impl Dispatcher {
                 begun: leased.attempts + 1,
                 ..Finish::deferred(&leased, now, now)
             };
-            self.end(finish, permit).await;
+            self.end(finish, permit, is_limited).await;
             return;
         }
         let now = self.engine.clock.now();
@@ -92,7 +93,7 @@ impl Dispatcher {
                 begun: leased.attempts + 1,
                 ..suppress(&leased, Suppression::Expired, now)
             };
-            self.end(finish, permit).await;
+            self.end(finish, permit, is_limited).await;
             return;
         }
         if let Some(probe) = probe {
@@ -130,7 +131,7 @@ impl Dispatcher {
             reason: verdict.reason.clone(),
         };
         // First of all: until it is written, the push may be sent again.
-        self.end(finish, permit).await;
+        self.end(finish, permit, is_limited).await;
         if let Some(environment) = found
             && let Err(error) = self
                 .engine

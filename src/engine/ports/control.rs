@@ -92,6 +92,20 @@ pub struct StoredEdit {
     pub pack: Option<Vec<u8>>,
 }
 
+/// How many versions of a campaign are kept.
+pub const CAMPAIGN_VERSIONS_KEPT: u32 = 20;
+
+/// A campaign as it was once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CampaignVersion {
+    /// Its number, from 1.
+    pub version: u32,
+    /// Since when it was so.
+    pub created_at: Timestamp,
+    /// Its document.
+    pub document: serde_json::Value,
+}
+
 /// What a workspace decides for itself, as it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredSettings {
@@ -207,7 +221,7 @@ pub trait ControlStore: Send + Sync {
 
     /// Every campaign with its document.
     async fn load_campaigns(&self, workspace: &WorkspaceId) -> Result<Vec<(Campaign, serde_json::Value)>, StoreError>;
-    /// Writes a campaign's document; its new version.
+    /// Writes a campaign's document; its new version. The newest [`CAMPAIGN_VERSIONS_KEPT`] are kept.
     async fn put_campaign(
         &self,
         workspace: &WorkspaceId,
@@ -215,7 +229,13 @@ pub trait ControlStore: Send + Sync {
         document: &serde_json::Value,
         at: Timestamp,
     ) -> Result<u32, StoreError>;
-    /// Removes a campaign; false when there was none.
+    /// The kept versions of a campaign, newest first, the one that counts among them; none when there is no such campaign.
+    async fn campaign_versions(
+        &self,
+        workspace: &WorkspaceId,
+        id: &CampaignId,
+    ) -> Result<Vec<CampaignVersion>, StoreError>;
+    /// Removes a campaign with all its versions; false when there was none.
     async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError>;
 
     /// What the workspace decides for itself.

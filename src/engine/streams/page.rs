@@ -53,15 +53,21 @@ impl Engine {
         let events = facts.facts.into_iter().filter_map(|(place, fact)| match fact {
             Fact::Event(event) => Some((place, event)),
             Fact::Decision { .. }
+            | Fact::HeldOut { .. }
             | Fact::Delivery { .. }
             | Fact::Reaction { .. }
+            | Fact::Redeemed { .. }
             | Fact::Doubted { .. }
             | Fact::TokenDropped { .. } => None,
         });
         let events: Vec<(FactCursor, Event)> = events.collect();
         let consents = self.consents(workspace, &events).await?;
         let told = events.into_iter().zip(consents);
-        let told = told.filter(|((_, event), consent)| consent.is_some_and(|consent| may_be_told(event, consent)));
+        let allows = |event: &Event, consent: &Option<Consent>| {
+            let consent = consent.as_ref();
+            consent.is_some_and(|consent| may_be_told(event, consent))
+        };
+        let told = told.filter(|((_, event), consent)| allows(event, consent));
         Ok(Some(Page {
             events: told.map(|((place, event), _)| (place, Arc::new(event))).collect(),
             upto,
@@ -103,7 +109,7 @@ impl Engine {
         subjects: &[SubjectId],
     ) -> Result<Vec<Option<Consent>>, EngineError> {
         let consent =
-            |record: Option<Arc<Record>>| Some(record.map(|record| record.profile.consent).unwrap_or_default());
+            |record: Option<Arc<Record>>| Some(record.map(|record| record.profile.consent.clone()).unwrap_or_default());
         match self.records.get_many(workspace, subjects).await {
             Err(error) if is_unreadable(&error) => {}
             records => return Ok(records?.into_iter().map(consent).collect()),
@@ -132,7 +138,7 @@ fn is_unreadable(error: &EngineError) -> bool {
 
 /// Who does not want to be located is not told of. That the visits have ended because of this is told, so that nobody
 /// goes on showing them.
-fn may_be_told(event: &Event, consent: Consent) -> bool {
+fn may_be_told(event: &Event, consent: &Consent) -> bool {
     let ends_it = event.kind == EventType::Exited && event.reason == Some(ExitReason::Consent);
     consent.location != Some(false) || ends_it
 }

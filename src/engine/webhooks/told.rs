@@ -21,7 +21,7 @@ use crate::{
 use super::Held;
 
 /// Every type that endpoints can be told of.
-pub const TYPES: [&str; 16] = [
+pub const TYPES: [&str; 17] = [
     "user.entered_geofence",
     "user.exited_geofence",
     "user.scanned_code",
@@ -37,6 +37,7 @@ pub const TYPES: [&str; 16] = [
     "delivery.opened",
     "delivery.dismissed",
     "delivery.action",
+    "offer.redeemed",
     "device.token_dropped",
 ];
 
@@ -147,6 +148,20 @@ fn tell(place: FactCursor, fact: Fact) -> Option<Told> {
             subject: user.as_ref().map(ToString::to_string),
             data: json!({"deliveryId": delivery, "userId": user, "deviceId": device, "campaign": campaign, "action": action}),
         },
+        Fact::Redeemed {
+            delivery,
+            user,
+            campaign,
+            at,
+            details,
+        } => Told {
+            place,
+            kind: "offer.redeemed",
+            id: format!("{delivery}.redeemed"),
+            at,
+            subject: user.as_ref().map(ToString::to_string),
+            data: json!({"deliveryId": delivery, "userId": user, "campaign": campaign, "redemption": details}),
+        },
         Fact::TokenDropped { device, at, reason } => Told {
             kind: "device.token_dropped",
             id: format!("token.{}", place.as_str()),
@@ -155,6 +170,6 @@ fn tell(place: FactCursor, fact: Fact) -> Option<Told> {
             subject: None,
             data: json!({"deviceId": device, "reason": reason}),
         },
-        Fact::Decision { .. } | Fact::Doubted { .. } => return None,
+        Fact::Decision { .. } | Fact::HeldOut { .. } | Fact::Doubted { .. } => return None,
     })
 }

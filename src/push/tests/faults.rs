@@ -132,6 +132,25 @@ async fn what_breaks_in_flight_is_unknown_whether_it_was_taken_or_not() {
 }
 
 #[tokio::test]
+async fn a_stream_that_was_given_up_leaves_room_for_another() {
+    let stage = Stage::new(|options| {
+        options.streams_max = 1;
+        options.faults = script(r#"{"rules": [{"fault": "stall", "times": 3}]}"#);
+    })
+    .await;
+    let providers = stage.providers(|apns, _| apns.pool.connections_max = 1);
+    let push = stage.push(Platform::Ios, PHONE);
+    for _ in 0..3 {
+        let outcome = providers.send(&push, Instant::now() + Duration::from_millis(500)).await;
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    }
+    let outcome = send(&providers, &push).await;
+    assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+    assert_eq!(stage.sandbox.log_page(0, 1).streams_beyond_limit, 0);
+    stage.sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn a_provider_that_stalls_does_not_hold_up_the_other() {
     let stage =
         Stage::new(|options| options.faults = script(r#"{"rules": [{"fault": "stall", "provider": "apns"}]}"#)).await;

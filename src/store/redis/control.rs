@@ -16,8 +16,8 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        ApiKey, ControlChange, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError,
-        StoredEdit, StoredSettings,
+        ApiKey, CAMPAIGN_VERSIONS_KEPT, CampaignVersion, ControlChange, ControlChanges, ControlStore, FinishedUpload,
+        Role, SetSummary, SetVersion, StoreError, StoredEdit, StoredSettings,
     },
 };
 
@@ -258,7 +258,31 @@ impl ControlStore for RedisStore {
     ) -> Result<u32, StoreError> {
         let mut arguments = self.change(workspace);
         arguments.add(id.as_str()).number(at.0).add(document.to_string());
+        arguments.number(CAMPAIGN_VERSIONS_KEPT);
         self.control(&self.scripts.put_campaign, &arguments).await
+    }
+
+    async fn campaign_versions(
+        &self,
+        workspace: &WorkspaceId,
+        id: &CampaignId,
+    ) -> Result<Vec<CampaignVersion>, StoreError> {
+        let mut all = cmd("HVALS");
+        all.arg(format!("{}:cv:{workspace}\0{id}", self.keys.control()));
+        let kept: Vec<String> = self.link.ask(&all).await?;
+        let read = |kept: &String| {
+            let (version, document) = read_versioned(kept)?;
+            let head = kept.lines().next().unwrap_or_default();
+            let at = head.split_once(' ').map(|(_, at)| at).unwrap_or_default();
+            Ok(CampaignVersion {
+                version,
+                created_at: Timestamp(parse(at)?),
+                document,
+            })
+        };
+        let mut versions = kept.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
+        versions.sort_by_key(|version| std::cmp::Reverse(version.version));
+        Ok(versions)
     }
 
     async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError> {

@@ -23,7 +23,7 @@ use crate::{
     engine::ports::{FactCursor, FactPage, StoreError},
 };
 
-/// Latest facts of a customer among which those of one cause are looked for.
+/// Latest facts of a customer that are listed, and among which those of one cause are looked for.
 const LOOKED_THROUGH_MAX: isize = 4096;
 
 /// No cursor that was given is from beyond this millisecond.
@@ -145,7 +145,7 @@ impl RedisStore {
                         .add(after.next_in(partition))
                         .number(until)
                         .number(count);
-                    self.scripts.facts.run(&self.link, key, &arguments.0).await?
+                    self.scripts.facts.run(&self.link, key, &arguments).await?
                 }
             };
             let has_more = entries.len() == count;
@@ -190,7 +190,7 @@ impl RedisStore {
         let mut arguments = Arguments::default();
         arguments.add(workspace.as_str());
         let key = self.keys.partition(partition);
-        let (now, last): (String, String) = self.scripts.facts_end.run(&self.link, key, &arguments.0).await?;
+        let (now, last): (String, String) = self.scripts.facts_end.run(&self.link, key, &arguments).await?;
         let now = now.parse();
         let now = now.map_err(|_| Failure::Unreadable("a server's time is no number".to_owned()))?;
         let last = last.split_once('-');
@@ -213,6 +213,70 @@ impl RedisStore {
         Ok(place.ms >= oldest_ms && last >= Some((place.ms, place.number)))
     }
 
+    /// A customer's facts, newest first, among the latest [`LOOKED_THROUGH_MAX`].
+    pub(super) async fn read_facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<FactPage, StoreError> {
+        let before = before.map(|cursor| Place::read(cursor).ok_or(StoreError::UnknownCursor));
+        let before = before.transpose()?;
+        let partition = self.keys.of_subject(workspace, subject);
+        let index = self.index_of(workspace, subject).await?;
+        let comes_before = |id: &str| {
+            let (ms, number) = id.split_once('-')?;
+            let (ms, number) = (ms.parse().ok()?, number.parse().ok()?);
+            let place = Place { ms, partition, number };
+            Some(before.is_none_or(|before| place < before))
+        };
+        let ids = index.iter().rev().filter_map(|entry| entry.split(' ').next());
+        let ids: Vec<String> = ids
+            .filter(|id| comes_before(id) == Some(true))
+            .take(limit)
+            .map(str::to_owned)
+            .collect();
+        let found = self.entries(workspace, partition, &ids).await?.into_iter();
+        let facts = found.map(|(place, body)| {
+            let fact = serde_json::from_slice(&body).map_err(|error| error.to_string());
+            (place.cursor(), fact)
+        });
+        let mut page = FactPage::of(facts, limit);
+        // Some that the index names may be gone.
+        page.is_full = ids.len() >= limit;
+        Ok(page)
+    }
+
+    /// Ids and causes of a customer's latest facts, oldest first.
+    async fn index_of(&self, workspace: &WorkspaceId, subject: &SubjectId) -> Result<Vec<String>, StoreError> {
+        let key = self.keys.partition(self.keys.of_subject(workspace, subject));
+        let mut index = cmd("LRANGE");
+        index.arg(format!("{key}:fi:{workspace}\0{}", subject.to_key()));
+        Ok(self.link.ask(index.arg(-LOOKED_THROUGH_MAX).arg(-1)).await?)
+    }
+
+    /// Entries of a partition's stream by id, in that order; those that are gone are left out.
+    async fn entries(
+        &self,
+        workspace: &WorkspaceId,
+        partition: usize,
+        ids: &[String],
+    ) -> Result<Vec<(Place, Vec<u8>)>, StoreError> {
+        let key = self.keys.partition(partition);
+        let entries = join_all(ids.iter().map(async |id| {
+            let mut one = cmd("XRANGE");
+            one.arg(format!("{key}:fx:{workspace}")).arg(id).arg(id);
+            self.link.ask::<Entries>(&one).await
+        }))
+        .await;
+        let mut found = Vec::with_capacity(ids.len());
+        for entries in entries {
+            found.extend(read_entries(partition, entries?)?);
+        }
+        Ok(found)
+    }
+
     /// The events that an earlier input of the customer brought about.
     pub(super) async fn events_by_cause(
         &self,
@@ -221,27 +285,18 @@ impl RedisStore {
         cause: &CauseId,
     ) -> Result<Vec<Event>, StoreError> {
         let partition = self.keys.of_subject(workspace, subject);
-        let key = self.keys.partition(partition);
-        let mut index = cmd("LRANGE");
-        index.arg(format!("{key}:fi:{workspace}\0{}", subject.to_key()));
-        let index: Vec<String> = self.link.ask(index.arg(-LOOKED_THROUGH_MAX).arg(-1)).await?;
-        let ids = index
+        let index = self.index_of(workspace, subject).await?;
+        let ids: Vec<String> = index
             .iter()
             .filter_map(|entry| entry.split_once(' '))
-            .filter(|(_, caused_by)| *caused_by == cause.as_str());
-        let entries = join_all(ids.map(async |(id, _)| {
-            let mut one = cmd("XRANGE");
-            one.arg(format!("{key}:fx:{workspace}")).arg(id).arg(id);
-            self.link.ask::<Entries>(&one).await
-        }))
-        .await;
+            .filter(|(_, caused_by)| *caused_by == cause.as_str())
+            .map(|(id, _)| id.to_owned())
+            .collect();
         let mut events = Vec::new();
-        for entries in entries {
-            for (_, body) in read_entries(partition, entries?)? {
-                let fact = serde_json::from_slice(&body).map_err(|error| StoreError::Damaged(error.to_string()))?;
-                if let Fact::Event(event) = fact {
-                    events.push(event);
-                }
+        for (_, body) in self.entries(workspace, partition, &ids).await? {
+            let fact = serde_json::from_slice(&body).map_err(|error| StoreError::Damaged(error.to_string()))?;
+            if let Fact::Event(event) = fact {
+                events.push(event);
             }
         }
         Ok(events)

@@ -67,9 +67,14 @@ impl RedisStore {
     }
 
     pub(super) async fn number_of_followers(&self, workspace: &WorkspaceId, topic: &Topic) -> Result<u64, StoreError> {
+        self.number_of_members(&format!("fo:{workspace}\0{topic}")).await
+    }
+
+    /// How many members a set has over all partitions.
+    pub(super) async fn number_of_members(&self, set: &str) -> Result<u64, StoreError> {
         let counts = join_all((0..self.keys.count()).map(async |partition| {
             let mut count = cmd("ZCARD");
-            count.arg(format!("{}:fo:{workspace}\0{topic}", self.keys.partition(partition)));
+            count.arg(format!("{}:{set}", self.keys.partition(partition)));
             self.link.ask::<u64>(&count).await
         }));
         let mut sum = 0;

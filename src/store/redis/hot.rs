@@ -58,6 +58,16 @@ impl HotStore for RedisStore {
         self.read_facts(workspace, after, limit).await
     }
 
+    async fn facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<FactPage, StoreError> {
+        self.read_facts_of(workspace, subject, before, limit).await
+    }
+
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
         self.end_of_facts(workspace).await
     }
@@ -201,6 +211,10 @@ impl HotStore for RedisStore {
         limit: usize,
     ) -> Result<Vec<SubjectId>, StoreError> {
         self.list_followers(workspace, topic, after, limit).await
+    }
+
+    async fn count_present(&self, workspace: &WorkspaceId, geofence: &GeofenceId) -> Result<u64, StoreError> {
+        self.number_of_present(workspace, geofence).await
     }
 
     async fn count_followers(&self, workspace: &WorkspaceId, topic: &Topic) -> Result<u64, StoreError> {

@@ -6,7 +6,7 @@ use super::{link::Link, url::Address};
 use crate::engine::ports::StoreError;
 
 /// The form of the keys. Raised when it changes.
-const SCHEMA: u32 = 5;
+const SCHEMA: u32 = 6;
 /// Scripts and options of this version are used.
 const REDIS_VERSION_MIN: (u32, u32) = (7, 0);
 

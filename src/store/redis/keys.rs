@@ -77,6 +77,11 @@ impl Keys {
         format!("{{{}:webhooks}}", self.prefix)
     }
 
+    /// Offers of a workspace share a slot.
+    pub(super) fn offers(&self, workspace: &WorkspaceId) -> String {
+        format!("{{{}:offers:{workspace}}}", self.prefix)
+    }
+
     /// Limits of how fast pushes leave share one slot: a batch of rows asks for all at once.
     pub(super) fn pace(&self) -> String {
         format!("{{{}:pace}}", self.prefix)

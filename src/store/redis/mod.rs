@@ -34,6 +34,7 @@ mod install;
 mod keys;
 mod link;
 mod merge;
+mod offers;
 mod outbox;
 mod pace;
 mod present;

@@ -58,4 +58,12 @@ impl RedisStore {
         .await;
         present.into_iter().filter_map(Result::transpose).collect()
     }
+    pub(super) async fn number_of_present(
+        &self,
+        workspace: &WorkspaceId,
+        geofence: &GeofenceId,
+    ) -> Result<u64, StoreError> {
+        let place = join(workspace.as_str(), &place_of(geofence));
+        self.number_of_members(&format!("h:{place}")).await
+    }
 }

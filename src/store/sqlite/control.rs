@@ -12,8 +12,8 @@ use crate::{
         time::Timestamp,
     },
     engine::ports::{
-        ApiKey, ControlChanges, ControlStore, FinishedUpload, Role, SetSummary, SetVersion, StoreError, StoredEdit,
-        StoredSettings,
+        ApiKey, CAMPAIGN_VERSIONS_KEPT, CampaignVersion, ControlChanges, ControlStore, FinishedUpload, Role,
+        SetSummary, SetVersion, StoreError, StoredEdit, StoredSettings,
     },
 };
 
@@ -159,16 +159,52 @@ impl ControlStore for SqliteStore {
         let (workspace, id, body) = (workspace.clone(), id.clone(), document.to_string());
         self.writer
             .write(move |connection| {
-                connection.query_row(
+                let version: u32 = connection.query_row(
                     "INSERT INTO campaign (workspace, id, version, updated_at, body) VALUES (?, ?, 1, ?, ?)
                      ON CONFLICT DO UPDATE SET version = version + 1, updated_at = excluded.updated_at,
                          body = excluded.body
                      RETURNING version",
                     params![workspace.as_str(), id.as_str(), at.0, body],
                     |row| row.get(0),
-                )
+                )?;
+                connection.execute(
+                    "INSERT INTO campaign_version (workspace, id, version, created_at, body) VALUES (?, ?, ?, ?, ?)",
+                    params![workspace.as_str(), id.as_str(), version, at.0, body],
+                )?;
+                connection.execute(
+                    "DELETE FROM campaign_version WHERE workspace = ? AND id = ? AND version <= ?",
+                    params![
+                        workspace.as_str(),
+                        id.as_str(),
+                        i64::from(version) - i64::from(CAMPAIGN_VERSIONS_KEPT)
+                    ],
+                )?;
+                Ok(version)
             })
             .await
+    }
+
+    async fn campaign_versions(
+        &self,
+        workspace: &WorkspaceId,
+        id: &CampaignId,
+    ) -> Result<Vec<CampaignVersion>, StoreError> {
+        let (workspace, id) = (workspace.clone(), id.clone());
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT version, created_at, body FROM campaign_version WHERE workspace = ? AND id = ?
+                 ORDER BY version DESC",
+            )?;
+            let rows = select.query_map([workspace.as_str(), id.as_str()], |row| {
+                Ok(CampaignVersion {
+                    version: row.get(0)?,
+                    created_at: Timestamp(row.get(1)?),
+                    document: serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|error| unreadable(2, error))?,
+                })
+            })?;
+            rows.collect()
+        })
+        .await
     }
 
     async fn delete_campaign(&self, workspace: &WorkspaceId, id: &CampaignId) -> Result<bool, StoreError> {
@@ -177,6 +213,10 @@ impl ControlStore for SqliteStore {
             .write(move |connection| {
                 let deleted = connection.execute(
                     "DELETE FROM campaign WHERE workspace = ? AND id = ?",
+                    [workspace.as_str(), id.as_str()],
+                )?;
+                connection.execute(
+                    "DELETE FROM campaign_version WHERE workspace = ? AND id = ?",
                     [workspace.as_str(), id.as_str()],
                 )?;
                 Ok(deleted == 1)

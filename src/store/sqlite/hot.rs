@@ -31,13 +31,32 @@ fn facts_after(
 ) -> rusqlite::Result<FactPage> {
     let mut select =
         connection.prepare_cached("SELECT seq, body FROM fact WHERE workspace = ? AND seq > ? ORDER BY seq LIMIT ?")?;
-    let rows = select.query_map(params![workspace.as_str(), after, limit as i64], |row| {
-        let place = FactCursor::new(row.get::<_, i64>(0)?.to_string());
-        let body = row.get_ref(1)?.as_str().map_err(|error| error.to_string());
-        let fact = body.and_then(|body| serde_json::from_str(body).map_err(|error| error.to_string()));
-        Ok((place, fact))
-    })?;
+    let rows = select.query_map(params![workspace.as_str(), after, limit as i64], read_fact)?;
     Ok(FactPage::of(rows.collect::<rusqlite::Result<Vec<_>>>()?, limit))
+}
+
+/// A customer's facts, newest first.
+fn facts_of(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    subject: &str,
+    before: i64,
+    limit: usize,
+) -> rusqlite::Result<FactPage> {
+    let mut select = connection.prepare_cached(
+        "SELECT seq, body FROM fact INDEXED BY fact_subject
+         WHERE workspace = ? AND subject = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+    )?;
+    let rows = select.query_map(params![workspace.as_str(), subject, before, limit as i64], read_fact)?;
+    Ok(FactPage::of(rows.collect::<rusqlite::Result<Vec<_>>>()?, limit))
+}
+
+/// A fact, or why it can't be read.
+fn read_fact(row: &rusqlite::Row<'_>) -> rusqlite::Result<(FactCursor, Result<Fact, String>)> {
+    let place = FactCursor::new(row.get::<_, i64>(0)?.to_string());
+    let body = row.get_ref(1)?.as_str().map_err(|error| error.to_string());
+    let fact = body.and_then(|body| serde_json::from_str(body).map_err(|error| error.to_string()));
+    Ok((place, fact))
 }
 
 /// The fact's number behind a place.
@@ -242,6 +261,19 @@ impl HotStore for SqliteStore {
             .await
     }
 
+    async fn facts_of(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &SubjectId,
+        before: Option<&FactCursor>,
+        limit: usize,
+    ) -> Result<FactPage, StoreError> {
+        let before = before.map_or(Ok(i64::MAX), seq_of)?;
+        let (workspace, subject) = (workspace.clone(), subject.to_key());
+        self.read(move |connection| facts_of(connection, &workspace, &subject, before, limit))
+            .await
+    }
+
     async fn facts_end(&self, workspace: &WorkspaceId) -> Result<FactCursor, StoreError> {
         let workspace = workspace.clone();
         self.read(move |connection| {
@@ -427,7 +459,11 @@ impl HotStore for SqliteStore {
         self.writer
             .write(move |connection| {
                 connection
-                    .prepare_cached("UPDATE outside_event SET done = ?, after = ? WHERE workspace = ? AND id = ?")?
+                    // Of one that has reached everybody only the name is needed.
+                    .prepare_cached(
+                        "UPDATE outside_event SET done = ?1, after = ?2, body = CASE WHEN ?1 THEN '' ELSE body END
+                         WHERE workspace = ?3 AND id = ?4",
+                    )?
                     .execute(params![after.is_none(), after, workspace.as_str(), event.as_str()])
                     .map(drop)
             })
@@ -467,6 +503,12 @@ impl HotStore for SqliteStore {
                 })
         })
         .await
+    }
+
+    async fn count_present(&self, workspace: &WorkspaceId, geofence: &GeofenceId) -> Result<u64, StoreError> {
+        let (workspace, geofence) = (workspace.clone(), geofence.clone());
+        self.read(move |connection| present::count(connection, &workspace, &geofence))
+            .await
     }
 
     fn is_shared(&self) -> bool {

@@ -79,6 +79,14 @@ pub(super) fn list(
     rows.collect()
 }
 
+/// How many devices are in a geofence.
+pub(super) fn count(connection: &Connection, workspace: &WorkspaceId, geofence: &GeofenceId) -> rusqlite::Result<u64> {
+    let place = [workspace.as_str(), geofence.tag.as_str(), geofence.external_id.as_str()];
+    connection
+        .prepare_cached("SELECT count(*) FROM present WHERE workspace = ? AND tag = ? AND external_id = ?")?
+        .query_row(place, |row| Ok(row.get::<_, i64>(0)? as u64))
+}
+
 /// Where a list goes on.
 pub(super) fn place_after(after: Option<(&SubjectId, &DeviceId)>) -> (String, String) {
     after.map_or_else(Default::default, |(subject, device)| {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::engine::ports::StoreError;
 
 /// The form of the tables, in `PRAGMA user_version`.
-const TABLES_VERSION: i64 = 7;
+const TABLES_VERSION: i64 = 9;
 
 /// SQLite up to 3.51.2 can damage a database when a WAL is reset at the wrong moment.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -63,11 +63,33 @@ CREATE TABLE geofence_edit (
 CREATE TABLE campaign (
     workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, id)) WITHOUT ROWID;
+CREATE TABLE campaign_version (
+    workspace TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (workspace, id, version)) WITHOUT ROWID;
 CREATE TABLE settings (
     workspace TEXT PRIMARY KEY, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE webhook (
     id TEXT PRIMARY KEY, workspace TEXT NOT NULL, version INTEGER NOT NULL, due_at INTEGER, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX webhook_due ON webhook (due_at) WHERE due_at IS NOT NULL;
+-- `code` is one of the workspace's, of a pool or made for the delivery.
+CREATE TABLE offer_grant (
+    workspace TEXT NOT NULL, delivery BLOB NOT NULL, subject TEXT NOT NULL, campaign TEXT NOT NULL, code TEXT, pool TEXT,
+    state TEXT NOT NULL, reserved_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, terms TEXT NOT NULL,
+    redeemed_at INTEGER, redeemed_as TEXT, redemption TEXT,
+    PRIMARY KEY (workspace, delivery)) WITHOUT ROWID;
+CREATE UNIQUE INDEX offer_grant_code ON offer_grant (workspace, code) WHERE code IS NOT NULL;
+CREATE INDEX offer_grant_subject ON offer_grant (workspace, subject, expires_at);
+CREATE INDEX offer_grant_reserved ON offer_grant (workspace, reserved_at) WHERE state = 'reserved';
+CREATE INDEX offer_grant_ends ON offer_grant (expires_at);
+CREATE TABLE offer_code (
+    workspace TEXT NOT NULL, code TEXT NOT NULL, pool TEXT NOT NULL, number INTEGER NOT NULL, delivery BLOB,
+    PRIMARY KEY (workspace, code)) WITHOUT ROWID;
+CREATE INDEX offer_code_free ON offer_code (workspace, pool, number) WHERE delivery IS NULL;
+CREATE INDEX offer_code_pool ON offer_code (workspace, pool, number);
+CREATE INDEX offer_code_taken ON offer_code (workspace, delivery) WHERE delivery IS NOT NULL;
+CREATE TABLE offer_budget (
+    workspace TEXT NOT NULL, campaign TEXT NOT NULL, used INTEGER NOT NULL,
+    PRIMARY KEY (workspace, campaign)) WITHOUT ROWID;
 CREATE TABLE api_key (
     id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, workspace TEXT NOT NULL, role TEXT NOT NULL,
     name TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID;

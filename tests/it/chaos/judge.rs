@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::{Duration, Instant},
 };
 
 use beckon::{
@@ -12,7 +13,7 @@ use beckon::{
         event::Fact,
         ids::{DeliveryId, WorkspaceId},
     },
-    engine::ports::{DeliveryFilter, HotStore},
+    engine::ports::{DeliveryFilter, HotStore, StoreError},
     store,
 };
 use serde::Deserialize;
@@ -24,7 +25,20 @@ use crate::harness::Api;
 /// Entries of the log read at once.
 const ENTRIES: u64 = 5000;
 /// Rows and facts read at once.
-const ROWS: usize = 10_000;
+const ROWS: usize = 2000;
+/// A busy machine may take so long to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again while the store does not answer in time.
+async fn again<T, F: Future<Output = Result<T, StoreError>>>(mut ask: impl FnMut() -> F) -> T {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < patience, "waited {PATIENCE:?} for the store: {error}"),
+        }
+    }
+}
 
 /// Why nothing is sent to a phone whose token has died.
 const NO_TOKEN: &str = "no_token";
@@ -122,7 +136,7 @@ impl Facts {
     async fn read(hot: &dyn HotStore, workspace: &WorkspaceId) -> Self {
         let (mut all, mut after) = (Self::default(), None);
         loop {
-            let page = hot.facts_after(workspace, after.as_ref(), ROWS).await.expect("facts");
+            let page = again(|| hot.facts_after(workspace, after.as_ref(), ROWS)).await;
             assert_eq!(page.unreadable, [], "facts that can't be read");
             let Some(last) = page.upto else { return all };
             after = Some(last);
@@ -170,11 +184,7 @@ pub(super) async fn judge(url: &str, arrived: &Arrived, customers: u64, events: 
     let mut sums = Sums::default();
     let mut filter = DeliveryFilter::default();
     loop {
-        let page = store
-            .hot
-            .deliveries(&workspace, filter.clone(), ROWS)
-            .await
-            .expect("rows");
+        let page = again(|| store.hot.deliveries(&workspace, filter.clone(), ROWS)).await;
         let Some(last) = page.last() else { break };
         filter.before = Some((last.delivery.decided_at, last.delivery.id));
         for row in &page {

@@ -160,6 +160,7 @@ fn entered(number: u128, user: &str) -> (EventId, Fact) {
         confidence: 3,
         duration: None,
         reason: None,
+        content: None,
     };
     (event.id, Fact::Event(event))
 }

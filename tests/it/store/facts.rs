@@ -157,7 +157,75 @@ fn entered(number: u128) -> Event {
         confidence: 3,
         duration: None,
         reason: None,
+        content: None,
     }
+}
+
+pub(super) async fn a_customers_facts_are_listed_newest_first_page_by_page(store: Store) {
+    for number in 0..10 {
+        for (name, customer) in [("mia", 0), ("leo", 1)] {
+            let mut one = commit(name, number as u64, b"x");
+            one.facts = vec![
+                (None, told(customer, number * 2)),
+                (None, told(customer, number * 2 + 1)),
+            ];
+            store.hot.commit_all(vec![one]).await.expect("an outcome");
+        }
+    }
+    let (mut listed, mut before) = (Vec::new(), None);
+    loop {
+        let page = store
+            .hot
+            .facts_of(&workspace(), &subject("mia"), before.as_ref(), 7)
+            .await;
+        let page = page.expect("facts");
+        assert!(page.facts.len() <= 7);
+        let Some(last) = page.upto else { break };
+        before = Some(last);
+        listed.extend(page.facts.into_iter().map(|(_, fact)| fact));
+    }
+    let expected: Vec<Fact> = (0..20).rev().map(|number| told(0, number)).collect();
+    assert_eq!(listed, expected);
+    let other = WorkspaceId::new("other").expect("an id");
+    assert_eq!(
+        store
+            .hot
+            .facts_of(&other, &subject("mia"), None, 10)
+            .await
+            .expect("facts")
+            .facts,
+        []
+    );
+    let wrong = FactCursor::new("not a cursor");
+    assert!(
+        store
+            .hot
+            .facts_of(&workspace(), &subject("mia"), Some(&wrong), 10)
+            .await
+            .is_err()
+    );
+    let mut erasure = commit("mia", 10, b"");
+    (erasure.record, erasure.erase) = (None, true);
+    store.hot.commit_all(vec![erasure]).await.expect("an outcome");
+    assert_eq!(
+        store
+            .hot
+            .facts_of(&workspace(), &subject("mia"), None, 10)
+            .await
+            .expect("facts")
+            .facts,
+        []
+    );
+    assert_eq!(
+        store
+            .hot
+            .facts_of(&workspace(), &subject("leo"), None, 100)
+            .await
+            .expect("facts")
+            .facts
+            .len(),
+        20
+    );
 }
 
 pub(super) async fn what_an_input_brought_about_is_found_again_until_it_is_erased(store: Store) {

@@ -16,12 +16,14 @@ use uuid::Uuid;
 
 use crate::redis_server::{Cluster, Redis};
 
+mod campaigns;
 mod devices;
 mod differential;
 mod facts;
 mod followers;
 mod hot;
 mod lanes;
+mod offers;
 mod present;
 mod reactions;
 mod redis;
@@ -117,6 +119,7 @@ pub(super) fn delivery(number: u128, due: i64) -> Delivery {
         decided_at: Timestamp(due),
         expires_at: Timestamp(due + 1_000_000),
         still_there: false,
+        ladder: None,
         why: Vec::new(),
     }
 }
@@ -148,6 +151,12 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
+    offers:
+        each_delivery_gets_one_code_of_a_pool,
+        a_budget_is_never_overdrawn,
+        racing_tills_redeem_a_code_once,
+        a_code_ends_and_an_unknown_one_is_said_to_be,
+        what_nobody_settled_is_found;
     hot:
         only_one_of_racing_commits_wins_each_version,
         a_commit_that_lost_leaves_nothing_behind,
@@ -155,6 +164,8 @@ on_every_store! {
         a_record_is_woken_once_when_it_wants_and_a_commit_takes_the_wish_back,
         an_ended_delivery_stays_ended_and_lists_newest_first,
         a_row_that_nobody_finishes_is_set_aside_until_somebody_asks;
+    campaigns:
+        the_newest_versions_of_a_campaign_are_kept;
     devices:
         a_device_belongs_to_who_claimed_it_last,
         of_racing_first_claims_one_wins,
@@ -162,6 +173,7 @@ on_every_store! {
     facts:
         facts_are_read_in_order_and_none_is_passed_over,
         what_an_input_brought_about_is_found_again_until_it_is_erased,
+        a_customers_facts_are_listed_newest_first_page_by_page,
         deliveries_are_found_by_user_campaign_and_state;
     followers:
         followers_of_a_topic_come_page_by_page,

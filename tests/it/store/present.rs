@@ -55,6 +55,8 @@ async fn list(store: &Store, place: &str) -> Vec<(String, String, Stay)> {
         }
         all.extend(page);
     }
+    let count = store.hot.count_present(&workspace(), &shop(place)).await;
+    assert_eq!(count.expect("a count"), all.len() as u64);
     let name = |present: Present| {
         let user = present.subject.user().expect("a user").to_string();
         (user, present.device.to_string(), present.stay)

@@ -1,0 +1,111 @@
+//! One reason to ask the campaigns.
+
+use super::{Context, happened::counts_from};
+use crate::domain::{
+    campaign::{Campaign, Trigger},
+    delivery::TriggerKind,
+    event::{EventTarget, OutsideEvent},
+    geofence::Geofence,
+    ids::{DeviceId, EventId},
+    record::Record,
+    time::{DurationMs, Timestamp},
+    waiting::{KeptEvent, KeptOccasion},
+};
+
+/// One reason to ask the campaigns.
+#[derive(Clone, Copy)]
+pub(super) struct Occasion<'a> {
+    pub(super) kind: TriggerKind,
+    pub(super) event: EventId,
+    /// When it happened, by the clock of who told it.
+    pub(super) at: Timestamp,
+    /// From when on a push about it loses its worth, by the server's clock.
+    pub(super) known_at: Timestamp,
+    pub(super) device: Option<&'a DeviceId>,
+    pub(super) geofence: Option<&'a Geofence>,
+    /// How long the stay was, for dwelled.
+    pub(super) stay: Option<DurationMs>,
+    pub(super) outside: Option<&'a OutsideEvent>,
+}
+
+impl<'a> Occasion<'a> {
+    /// What an outside event comes to. One about a geofence happens there.
+    pub(super) fn outside(input: &'a OutsideEvent, context: Context<'a>) -> Self {
+        let places = &context.catalogue.places;
+        let geofence = match &input.target {
+            EventTarget::Geofence(id) => places.find(id).map(|place| places.get(place)),
+            EventTarget::User(_) | EventTarget::Topic(_) => None,
+        };
+        Self {
+            kind: TriggerKind::Event,
+            event: EventId::derive(context.workspace, "", input.id.as_str(), &[&input.event_type]),
+            at: input.at,
+            known_at: counts_from(input.at, context),
+            device: None,
+            geofence,
+            stay: None,
+            outside: Some(input),
+        }
+    }
+
+    /// What the record has kept. `outside`: its outside event, read.
+    pub(super) fn kept(kept: &'a KeptOccasion, outside: Option<&'a OutsideEvent>, context: Context<'a>) -> Self {
+        let places = &context.catalogue.places;
+        let place = kept.geofence.as_ref().and_then(|id| places.find(id));
+        Self {
+            kind: kept.kind,
+            event: kept.event,
+            at: kept.at,
+            known_at: kept.known_at,
+            device: kept.device.as_ref(),
+            geofence: place.map(|place| places.get(place)),
+            stay: kept.stay,
+            outside,
+        }
+    }
+
+    /// For the record to keep.
+    pub(super) fn to_kept(self, known_at: Timestamp) -> KeptOccasion {
+        KeptOccasion {
+            kind: self.kind,
+            event: self.event,
+            at: self.at,
+            known_at,
+            device: self.device.cloned(),
+            geofence: self.geofence.map(|geofence| geofence.id.clone()),
+            stay: self.stay,
+            outside: self.outside.map(KeptEvent::from),
+        }
+    }
+
+    /// The active campaigns that it triggers, best first.
+    pub(super) fn triggers<'c>(&self, context: Context<'c>) -> Vec<&'c Campaign> {
+        let campaigns = &context.catalogue.campaigns;
+        if let Some(outside) = self.outside {
+            let topic = match &outside.target {
+                EventTarget::Topic(topic) => Some(topic),
+                EventTarget::User(_) | EventTarget::Geofence(_) => None,
+            };
+            return campaigns.at_event(&outside.event_type, topic);
+        }
+        let Some(geofence) = self.geofence else {
+            return Vec::new();
+        };
+        let mut triggered = campaigns.at_geofence(self.kind, geofence);
+        triggered.retain(|campaign| match &campaign.trigger {
+            Trigger::Dwelled { after, .. } => self.stay.is_some() && self.stay == after.or(geofence.dwell_threshold),
+            Trigger::Entered(_) | Trigger::Exited(_) | Trigger::Scanned(_) | Trigger::Event { .. } => true,
+        });
+        triggered
+    }
+
+    /// Whether another device makes this no event of the customer: who has two phones comes and goes once.
+    pub(super) fn is_within_anothers_visit(&self, record: &Record) -> bool {
+        match (self.kind, self.device, self.geofence) {
+            (TriggerKind::Entered | TriggerKind::Exited, Some(device), Some(geofence)) => {
+                record.has_other_in(&geofence.id, device)
+            }
+            _ => false,
+        }
+    }
+}
