@@ -45,3 +45,4 @@ mod store;
 mod waiting;
 mod walks;
 mod who_is_here;
+mod why;
