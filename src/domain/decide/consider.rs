@@ -53,7 +53,7 @@ pub(super) fn fit(
     let device = device_of(record, occasion);
     let zones = zones(&record.profile, device, place.as_ref(), context.catalogue);
     in_time(campaign, place.as_ref(), &zones, context)?;
-    let person = person(record, campaign, occasion, device);
+    let person = person(record, campaign, occasion, device, &zones);
     if campaign.audience.as_ref().is_some_and(|rule| !rule.holds(person)) {
         return Err(Suppression::Audience);
     }
@@ -110,12 +110,15 @@ pub(super) fn person<'a>(
     campaign: &'a Campaign,
     occasion: &Occasion<'a>,
     device: Option<&'a Device>,
+    zones: &Zones,
 ) -> Person<'a> {
     Person {
         record,
         device,
         data: data(occasion),
         geofence: occasion.geofence,
+        geofence_zone: zones.geofence,
+        workspace_zone: zones.workspace,
         brand: campaign.brand.as_ref(),
         at: occasion.at,
     }

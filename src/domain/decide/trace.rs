@@ -88,7 +88,7 @@ fn checks(
     let device = device_of(record, occasion);
     let zones = zones(&record.profile, device, found, context.catalogue);
     check_time(&mut checks, record, campaign, occasion, (found, &zones), context);
-    let person = person(record, campaign, occasion, device);
+    let person = person(record, campaign, occasion, device, &zones);
     let offer = check_person(&mut checks, campaign, person);
     check_limits(&mut checks, record, campaign, occasion, &zones, context);
     check_choice(&mut checks, record, asked, (position, offer), winner, context);
