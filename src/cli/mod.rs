@@ -17,6 +17,7 @@ mod progress;
 mod replay;
 mod sandbox;
 mod serve;
+mod why;
 
 /// Turns "this customer is here, now" into one well-chosen push.
 ///
@@ -42,6 +43,8 @@ enum What {
     Geofences(geofences::Geofences),
     /// Post a recorded track as check-ins
     Replay(replay::Replay),
+    /// Tell why a customer got a push, or none
+    Why(why::Why),
     /// Make, list and remove API keys
     Keys(keys::Keys),
     /// Look at pushes that were set aside, and queue them anew
@@ -67,6 +70,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         What::Sandbox(command) => runtime()?.block_on(command.run()),
         What::Geofences(command) => command.run(),
         What::Replay(command) => command.run(),
+        What::Why(command) => command.run(),
         What::Keys(command) => command.run(),
         What::DeadLetters(command) => command.run(),
         What::Backup(command) => command.run(),

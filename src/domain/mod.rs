@@ -27,6 +27,7 @@ pub mod rule;
 mod sends;
 pub mod settings;
 pub mod time;
+pub mod trace;
 pub mod waiting;
 pub mod zone;
 

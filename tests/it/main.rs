@@ -46,3 +46,4 @@ mod store;
 mod waiting;
 mod walks;
 mod who_is_here;
+mod why;

@@ -34,7 +34,7 @@ pub use daily::{DailySpan, ZoneChoice, Zones};
 pub use holdout::{HoldoutScope, Share};
 pub use offer::{CONTENT_BYTES_MAX, Offer};
 pub use quiet::{QuietHours, Then};
-pub use rules::{CampaignRules, Fairness};
+pub use rules::{CampaignRules, Fairness, TraceRules};
 pub use schedule::Schedule;
 pub use trigger::{GeofenceSelector, Ladder, PRESENT_WITHIN_MAX, Present, Trigger};
 

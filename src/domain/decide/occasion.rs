@@ -6,7 +6,7 @@ use crate::domain::{
     delivery::TriggerKind,
     event::{EventTarget, OutsideEvent},
     geofence::Geofence,
-    ids::{DeviceId, EventId},
+    ids::{DeviceId, EventId, GeofenceId},
     record::Record,
     time::{DurationMs, Timestamp},
     waiting::{KeptEvent, KeptOccasion},
@@ -97,6 +97,23 @@ impl<'a> Occasion<'a> {
             Trigger::Entered(_) | Trigger::Exited(_) | Trigger::Scanned(_) | Trigger::Event { .. } => true,
         });
         triggered
+    }
+
+    /// What happened, for people. `place`: where.
+    pub(super) fn words(&self, place: Option<&GeofenceId>) -> String {
+        let place = place.map(ToString::to_string).unwrap_or_default();
+        match (self.kind, self.outside) {
+            (TriggerKind::Entered, _) => format!("entered {place}"),
+            (TriggerKind::Exited, _) => format!("left {place}"),
+            (TriggerKind::Scanned, _) => format!("scanned a code of {place}"),
+            (TriggerKind::Dwelled, _) => {
+                let stay = self.stay.unwrap_or_default();
+                format!("stayed {stay} in {place}")
+            }
+            (TriggerKind::Event, Some(outside)) if place.is_empty() => outside.event_type.clone(),
+            (TriggerKind::Event, Some(outside)) => format!("{} while in {place}", outside.event_type),
+            (TriggerKind::Event, None) => "an outside event".to_owned(),
+        }
     }
 
     /// Whether another device makes this no event of the customer: who has two phones comes and goes once.
