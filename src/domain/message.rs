@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Longest template, in bytes.
-const TEMPLATE_BYTES_MAX: usize = 4096;
+pub(super) const TEMPLATE_BYTES_MAX: usize = 4096;
 /// Longest rendered title, in bytes; what is beyond is cut, with an ellipsis. Phones show far less.
 const TITLE_BYTES_MAX: usize = 512;
 /// Longest rendered body, in bytes. No provider takes more than 4096 for a whole push; the one who sends cuts it to what
@@ -23,7 +23,7 @@ pub const ELLIPSIS: &str = "…";
 /// Instructions that one rendering may use.
 const FUEL: u64 = 20_000;
 /// Most languages of one message.
-const LOCALES_MAX: usize = 100;
+pub(super) const LOCALES_MAX: usize = 100;
 /// Statements that a template may use. Loops and assignments can make texts without bound.
 const STATEMENTS: [&str; 4] = ["if", "elif", "else", "endif"];
 

@@ -31,4 +31,6 @@ pub mod waiting;
 pub mod zone;
 
 #[cfg(test)]
+mod schema_check;
+#[cfg(test)]
 mod tests;
