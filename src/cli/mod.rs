@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
 
 mod backup;
+mod campaigns;
 mod client;
 mod configuration;
 mod dead_letters;
@@ -40,6 +41,9 @@ enum What {
     /// Check and import geofence files
     #[command(subcommand)]
     Geofences(geofences::Geofences),
+    /// Keep campaigns as files: check, push and pull them
+    #[command(subcommand)]
+    Campaigns(campaigns::Campaigns),
     /// Post a recorded track as check-ins
     Replay(replay::Replay),
     /// Make, list and remove API keys
@@ -66,6 +70,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         What::Demo(command) => runtime()?.block_on(command.run()),
         What::Sandbox(command) => runtime()?.block_on(command.run()),
         What::Geofences(command) => command.run(),
+        What::Campaigns(command) => command.run(),
         What::Replay(command) => command.run(),
         What::Keys(command) => command.run(),
         What::DeadLetters(command) => command.run(),

@@ -23,6 +23,7 @@ use crate::{
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(resource("/schemas/campaign.json").route(web::get().to(schema)))
         .service(resource("/v1/campaigns").route(web::get().to(list)))
         .service(
             resource("/v1/campaigns/{id}")
@@ -84,6 +85,13 @@ async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) ->
     Ok(campaign)
 }
 
+/// Editors fetch it, so it asks for no key. It tells nothing of what the server has.
+async fn schema() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/schema+json")
+        .body(Campaign::json_schema().to_string())
+}
+
 async fn put(
     app: web::Data<App>,
     caller: Caller,
@@ -97,6 +105,8 @@ async fn put(
     if let Some(fields) = document.as_object_mut() {
         // What GET answers can be changed and put back.
         fields.remove("version");
+        // It is the file's, and editors'.
+        fields.remove("$schema");
         fields.entry("id").or_insert_with(|| json!(id));
     }
     let campaign = store(&app, &caller, &id, &document).await?;
