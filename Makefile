@@ -64,13 +64,13 @@ bench: ## Drive a release server, then its engine on both stores; replace a larg
 	./target/release/loadtest replace --spawn $(BECKON)
 	./target/release/loadtest engine
 	./target/release/loadtest push
-	./target/release/loadtest index
-	./target/release/loadtest swap
+	./target/release/loadtest-index compare
+	./target/release/loadtest-index swap
 
 bench-index: ## Measure the geofence index against rstar and geo (ROWS=100k-mix,1m-circles for some rows)
 	$(CARGO) build --release --locked --package loadtest
-	./target/release/loadtest index $(if $(ROWS),--rows $(ROWS))
-	./target/release/loadtest swap
+	./target/release/loadtest-index compare $(if $(ROWS),--rows $(ROWS))
+	./target/release/loadtest-index swap
 
 prove-crash: ## Kill a server again and again and count what was lost (BECKON_PROVE_ROUNDS=100)
 	BECKON_PROVE_ROUNDS=$${BECKON_PROVE_ROUNDS:-100} \

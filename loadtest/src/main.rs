@@ -9,8 +9,8 @@ mod drive;
 mod engine;
 mod gateway;
 mod idle;
-mod index;
 mod push;
+mod random;
 mod replace;
 mod report;
 mod spawn;
@@ -19,11 +19,11 @@ mod world;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use peak_alloc::PeakAlloc;
+use mimalloc::MiMalloc;
 
-/// Counts what is allocated, for the index's bytes a fence.
+/// As the server has it.
 #[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Puts Beckon under load and says what it does, beside an HTTP server that does nothing.
 #[derive(Parser)]
@@ -46,8 +46,6 @@ enum Scenario {
     /// Fills a store and waits to be killed
     #[command(hide = true)]
     EngineFill(engine::EngineFill),
-    /// The geofence index against rstar with geo, on one core
-    Index(index::Index),
     /// The push client against a bare `h2` loop: CPU a push, and pushes a second over a slow gateway
     Push(push::Push),
     /// A client that measures itself
@@ -58,8 +56,6 @@ enum Scenario {
     PushGateway(push::PushGateway),
     /// A large set that is replaced on a server while clients ask
     Replace(replace::Replace),
-    /// Queries from several threads while a new index is built and swapped in, and without
-    Swap(index::Swap),
     /// The server that does nothing
     #[command(hide = true)]
     IdleServer(idle::IdleServer),
@@ -90,8 +86,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Scenario::Push(scenario) => scenario.run().map(|()| ExitCode::SUCCESS),
         Scenario::PushClient(client) => client.run().map(|()| ExitCode::SUCCESS),
         Scenario::PushGateway(gateway) => gateway.run().map(|()| ExitCode::SUCCESS),
-        Scenario::Index(scenario) => scenario.run(),
-        Scenario::Swap(scenario) => scenario.run(),
         Scenario::Decide(scenario) => scenario.run(),
         Scenario::IdleServer(server) => server.run(),
     }

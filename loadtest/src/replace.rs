@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     client::{Connection, Target},
+    random::Random,
     spawn::Process,
-    world::Random,
 };
 
 /// The key of the server that is started.

@@ -144,8 +144,7 @@ mod tests {
     use super::*;
 
     fn generated_of(text: &str) -> Option<OfferCode> {
-        let meant = OfferCode::meant_by(text).expect("a code");
-        meant.into_iter().find(|code| code.as_str().len() == 14)
+        OfferCode::meant_by(text).expect("a code").pop()
     }
 
     proptest! {
@@ -180,8 +179,7 @@ mod tests {
 
     #[test]
     fn codes_look_like_codes() {
-        let code = OfferCode::generated(0x0123_4567_89AB_CDEF);
-        insta::assert_snapshot!(code.as_str());
+        assert_eq!(OfferCode::generated(0x0123_4567_89AB_CDEF).as_str(), "FFKQ-T4YC-5T8R");
         assert_eq!(OfferCode::uploaded("  "), Err(CodeProblem::Empty));
         assert_eq!(OfferCode::uploaded(&"x".repeat(65)), Err(CodeProblem::TooLong));
         assert_eq!(

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 7;
+pub const RECORD_SCHEMA: u8 = 8;
 
 /// Most geofences that a customer has left and that are remembered; the one left first is forgotten.
 const BEEN_MAX: usize = 32;
@@ -69,7 +69,13 @@ pub enum RecordError {
 impl Record {
     /// The bytes to store, beside [`RECORD_SCHEMA`].
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        Ok(postcard::to_stdvec(self)?)
+        // Most are small: a buffer that never grows, and a copy that fits.
+        let mut buffer = [0; 1024];
+        match postcard::to_slice(self, &mut buffer) {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(postcard::Error::SerializeBufferFull) => Ok(postcard::to_stdvec(self)?),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads stored bytes.

@@ -31,10 +31,10 @@ const PER_MINUTE_MAX: i64 = 60_000_000;
 pub struct Settings {
     /// How evidence is weighed and how long it holds.
     pub presence: PresenceSettings,
-    /// How fast its pushes leave.
-    pub pace: PaceSettings,
     /// What counts for all campaigns.
     pub campaigns: CampaignRules,
+    /// How fast its pushes leave.
+    pub pace: PaceSettings,
 }
 
 /// What a workspace has of its own of how fast its pushes leave.
@@ -62,20 +62,20 @@ impl Settings {
     /// Reads a workspace's document. Fields that nobody knows are refused: one that is ignored would be believed to hold.
     pub fn read(document: &Value) -> Result<Self, Refusal> {
         let root = Node::root(document);
-        root.only(&["presence", "pace", "campaigns"])?;
+        root.only(&["presence", "campaigns", "pace"])?;
         let (presence, pace) = (root.field("presence")?, root.field("pace")?);
         Ok(Self {
             presence: presence
                 .map(|node| PresenceSettings::read(&node))
                 .transpose()?
                 .unwrap_or_default(),
-            pace: pace
-                .map(|node| PaceSettings::read(&node))
-                .transpose()?
-                .unwrap_or_default(),
             campaigns: root
                 .field("campaigns")?
                 .map(|node| CampaignRules::read(&node))
+                .transpose()?
+                .unwrap_or_default(),
+            pace: pace
+                .map(|node| PaceSettings::read(&node))
                 .transpose()?
                 .unwrap_or_default(),
         })

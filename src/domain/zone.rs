@@ -76,7 +76,8 @@ impl Zone {
         ENTRIES.get(usize::from(self.0).checked_sub(1)?)
     }
 
-    fn rules(self) -> &'static TimeZone {
+    /// How clocks there go.
+    pub(super) fn rules(self) -> &'static TimeZone {
         match self.entry() {
             None => &UTC,
             Some(entry) => entry

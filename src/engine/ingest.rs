@@ -1,10 +1,10 @@
 //! The way of a check-in: whose is it, where is it, what follows, commit, answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::{
     Engine, EngineError,
-    records::{Change, Write},
+    records::{Change, Changed, Write},
     regions::{Regions, regions_for},
 };
 use crate::{
@@ -106,8 +106,8 @@ impl Engine {
             for ((subject, group), step) in subjects.iter().zip(groups).zip(steps) {
                 let arrived = async {
                     let step = step?;
-                    self.finish_moves(workspace, subject, &step.0).await?;
-                    Ok::<_, EngineError>(step)
+                    self.finish_moves(workspace, subject, &step.record).await?;
+                    Ok::<_, EngineError>((step.record, step.output))
                 };
                 let (record, effects) = match arrived.await {
                     Ok(step) => step,
@@ -155,14 +155,18 @@ impl Engine {
         unknown: UnknownDevice,
         answers: &mut [Result<Option<Answer>, EngineError>],
     ) -> (Vec<SubjectId>, Vec<Vec<Item>>) {
-        let mut by_device: BTreeMap<DeviceId, Vec<usize>> = BTreeMap::new();
-        for (index, item) in items.iter().enumerate() {
-            by_device.entry(item.check_in.device.clone()).or_default().push(index);
-        }
-        let devices: Vec<DeviceId> = by_device.keys().cloned().collect();
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_unstable_by_key(|&index| &items[index].check_in.device);
+        let by_device: Vec<&[usize]> = order
+            .chunk_by(|&a, &b| items[a].check_in.device == items[b].check_in.device)
+            .collect();
+        let devices: Vec<DeviceId> = by_device
+            .iter()
+            .map(|indexes| items[indexes[0]].check_in.device.clone())
+            .collect();
         let mut owners: Vec<Option<SubjectId>> = items.iter().map(|_| None).collect();
         for (indexes, owner) in by_device
-            .values()
+            .into_iter()
             .zip(self.records.each_owner(workspace, &devices).await)
         {
             match (owner, unknown) {
@@ -176,16 +180,20 @@ impl Engine {
                 (Ok(None), UnknownDevice::Refuse) => {}
             }
         }
-        let (mut subjects, mut groups) = (Vec::new(), Vec::<Vec<Item>>::new());
+        let (mut subjects, mut groups) = (Vec::<SubjectId>::new(), Vec::<Vec<Item>>::new());
         let mut places: HashMap<SubjectId, usize> = HashMap::new();
+        let several = items.len() > 1;
         for (item, subject) in items.into_iter().zip(owners) {
             let Some(subject) = subject else { continue };
-            let place = *places.entry(subject.clone()).or_insert_with(|| {
-                subjects.push(subject);
-                groups.push(Vec::new());
-                groups.len() - 1
-            });
-            groups[place].push(item);
+            if several {
+                let place = *places.entry(subject.clone()).or_insert(groups.len());
+                if let Some(group) = groups.get_mut(place) {
+                    group.push(item);
+                    continue;
+                }
+            }
+            subjects.push(subject);
+            groups.push(vec![item]);
         }
         // Phones send what they kept in any order, some newest first. What has the same time stays as it was given.
         for group in &mut groups {
@@ -202,7 +210,7 @@ impl Engine {
         subjects: &[SubjectId],
         groups: &[Vec<Item>],
         unknown: UnknownDevice,
-    ) -> Vec<Result<(Record, Vec<Effects>), EngineError>> {
+    ) -> Vec<Result<Changed<Vec<Effects>>, EngineError>> {
         let now = self.clock.now();
         let steps = self
             .records
@@ -213,8 +221,8 @@ impl Engine {
             })
             .await;
         let mut decided = 0;
-        for (_, effects) in steps.iter().flatten() {
-            for effects in effects {
+        for step in steps.iter().flatten() {
+            for effects in &step.output {
                 decided += effects.deliveries.len();
                 effects.events.iter().for_each(|event| self.metrics.event(event.kind));
             }
@@ -289,20 +297,14 @@ fn fail(
 }
 
 /// What check-ins come to that are for another record, or for this one in a moment.
-fn not_here(record: &Record, items: &[Item]) -> (Record, Vec<Effects>) {
-    let effects = items.iter().map(|_| Effects::none(Status::NotHere));
-    (record.clone(), effects.collect())
+fn not_here(items: &[Item]) -> Vec<Effects> {
+    items.iter().map(|_| Effects::none(Status::NotHere)).collect()
 }
 
 /// Steps one customer through their check-ins, in order.
-fn step_one(
-    record: &mut Record,
-    items: &[Item],
-    context: Context<'_>,
-    unknown: UnknownDevice,
-) -> Change<(Record, Vec<Effects>)> {
+fn step_one(record: &mut Record, items: &[Item], context: Context<'_>, unknown: UnknownDevice) -> Change<Vec<Effects>> {
     if record.moving().next().is_some() {
-        return Change::new(not_here(record, items), Write::Nothing);
+        return Change::new(not_here(items), Write::Nothing);
     }
     let mut claims = Vec::new();
     if let (SubjectId::Anonymous(device), UnknownDevice::Create) = (context.subject, unknown)
@@ -333,14 +335,14 @@ fn step_one(
     }
     if !claims.is_empty() && all.iter().all(|effects| effects.status == Status::ClockAhead) {
         // A stranger of whom nothing was taken stays one.
-        return Change::new((record.clone(), all), Write::Nothing);
+        return Change::new(all, Write::Nothing);
     }
     Change {
         // Whoever has the device now is who is meant.
-        if_taken: (!claims.is_empty()).then(|| not_here(record, items)),
+        if_taken: (!claims.is_empty()).then(|| not_here(items)),
         first_claims: claims,
         deliveries,
         facts,
-        ..Change::new((record.clone(), all), write)
+        ..Change::new(all, write)
     }
 }

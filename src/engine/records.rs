@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, sync::Cache};
 use tokio::sync::Notify;
 
 mod change;
 
-pub use change::{Change, Write};
+pub use change::{Change, Changed, Write};
 
 use super::{
     EngineError,
@@ -32,6 +32,16 @@ use crate::{
 struct Loaded {
     version: u64,
     record: Arc<Record>,
+}
+
+/// Finds what is kept under a workspace and a name.
+#[derive(Hash)]
+struct Key<'a, T>(&'a WorkspaceId, &'a T);
+
+impl<T: Eq> Equivalent<(WorkspaceId, T)> for Key<'_, T> {
+    fn equivalent(&self, (workspace, name): &(WorkspaceId, T)) -> bool {
+        self.0 == workspace && self.1 == name
+    }
 }
 
 /// Access to records.
@@ -82,8 +92,9 @@ impl Records {
             let owners = self.store.subjects_of(workspace, devices).await.into_iter();
             return owners.map(|owner| Ok(owner?)).collect();
         }
-        let key = |device: &DeviceId| (workspace.clone(), device.clone());
-        let known = devices.iter().map(|device| Ok(self.owners.get(&key(device))));
+        let known = devices
+            .iter()
+            .map(|device| Ok(self.owners.get(&Key(workspace, device))));
         let mut owners: Vec<Result<Option<SubjectId>, EngineError>> = known.collect();
         let missing: Vec<usize> = (0..devices.len())
             .filter(|&index| matches!(owners[index], Ok(None)))
@@ -95,7 +106,8 @@ impl Records {
         let found = self.store.subjects_of(workspace, &asked).await;
         for (index, found) in missing.into_iter().zip(found) {
             if let Ok(Some(owner)) = &found {
-                self.owners.insert(key(&devices[index]), owner.clone());
+                let key = (workspace.clone(), devices[index].clone());
+                self.owners.insert(key, owner.clone());
             }
             owners[index] = found.map_err(EngineError::from);
         }
@@ -115,7 +127,7 @@ impl Records {
 
     /// Forgets whose device it is, so that the next question goes to the store.
     pub fn forget_owner(&self, workspace: &WorkspaceId, device: &DeviceId) {
-        self.owners.remove(&(workspace.clone(), device.clone()));
+        self.owners.remove(&Key(workspace, device));
     }
 
     /// One customer's record as it is; `None` when there is none.
@@ -137,9 +149,9 @@ impl Records {
     }
 
     async fn load(&self, workspace: &WorkspaceId, subjects: &[SubjectId]) -> Vec<Result<Loaded, EngineError>> {
-        let key = |index: usize| (workspace.clone(), subjects[index].clone());
-        let mut all: Vec<Option<Result<Loaded, EngineError>>> = (0..subjects.len())
-            .map(|index| self.cache.get(&key(index)).map(Ok))
+        let mut all: Vec<Option<Result<Loaded, EngineError>>> = subjects
+            .iter()
+            .map(|subject| self.cache.get(&Key(workspace, subject)).map(Ok))
             .collect();
         let missing: Vec<usize> = (0..subjects.len()).filter(|&index| all[index].is_none()).collect();
         if !missing.is_empty() {
@@ -150,7 +162,7 @@ impl Records {
                 if let Ok(loaded) = &loaded
                     && loaded.version > 0
                 {
-                    self.remember(key(index), loaded.version, Arc::clone(&loaded.record));
+                    self.remember(workspace, &subjects[index], loaded.version, &loaded.record);
                 }
                 all[index] = Some(loaded);
             }
@@ -159,11 +171,17 @@ impl Records {
     }
 
     /// Keeps a record unless the cache has a newer one: answers can overtake each other.
-    fn remember(&self, key: (WorkspaceId, SubjectId), version: u64, record: Arc<Record>) {
-        let is_newer = || self.cache.get(&key).is_none_or(|known| known.version < version);
-        if !self.store.is_shared() && is_newer() {
-            self.cache.insert(key, Loaded { version, record });
+    fn remember(&self, workspace: &WorkspaceId, subject: &SubjectId, version: u64, record: &Arc<Record>) {
+        let known = || self.cache.get(&Key(workspace, subject));
+        if !self.store.is_shared() && known().is_none_or(|known| known.version < version) {
+            let record = Arc::clone(record);
+            let loaded = Loaded { version, record };
+            self.cache.insert((workspace.clone(), subject.clone()), loaded);
         }
+    }
+
+    fn forget(&self, workspace: &WorkspaceId, subject: &SubjectId) {
+        self.cache.remove(&Key(workspace, subject));
     }
 }
 

@@ -20,10 +20,10 @@ pub struct CurrentSettings {
     pub own: Value,
     /// How evidence counts there.
     pub presence: PresenceRules,
-    /// What it has of its own of how fast its pushes leave.
-    pub pace: PaceSettings,
     /// What counts for all its campaigns.
     pub campaigns: CampaignRules,
+    /// What it has of its own of how fast its pushes leave.
+    pub pace: PaceSettings,
 }
 
 impl Engine {
@@ -58,8 +58,8 @@ impl Engine {
     fn current(&self, stored: StoredSettings) -> CurrentSettings {
         CurrentSettings {
             presence: stored.settings.presence.over(self.presence),
-            pace: stored.settings.pace,
             campaigns: stored.settings.campaigns,
+            pace: stored.settings.pace,
             own: stored.document,
         }
     }

@@ -71,7 +71,8 @@ impl Engine {
                 };
                 Change::new(outcome, write)
             });
-            all.extend(outcomes.await);
+            let outcomes = outcomes.await.into_iter();
+            all.extend(outcomes.map(|outcome| outcome.map(|changed| changed.output)));
         }
         all
     }

@@ -34,8 +34,8 @@ fn settings_body(app: &App, current: &CurrentSettings) -> Value {
             "speedMaxKmPerH": rules.speed_max_km_per_h, "crossed": rules.crossed,
             "crossedLengthMax": rules.crossed_length_max_m, "crossedTimeMax": rules.crossed_time_max,
         },
-        "pace": {"perMinuteMax": per_minute_max},
         "campaigns": current.campaigns.to_json(),
+        "pace": {"perMinuteMax": per_minute_max},
         "own": current.own,
     })
 }

@@ -2,6 +2,7 @@
 
 mod fill;
 mod raw;
+mod raw_redis;
 mod redis_server;
 
 use std::{
@@ -38,7 +39,7 @@ pub(crate) use fill::EngineFill;
 pub(crate) use redis_server::RedisServer;
 use tokio::task::JoinSet;
 
-use crate::world::Random;
+use crate::random::Random;
 
 /// Check-ins into the engine without HTTP, on SQLite and on a Redis of its own, beside the raw store
 ///
@@ -70,9 +71,13 @@ pub(crate) struct EngineRun {
 const CACHED_RECORDS: usize = 100_000;
 /// Versions of a set; there are none here.
 const VERSIONS_KEPT: u32 = 10;
+/// Check-ins so far, which names the next one.
+static CHECK_INS: AtomicU64 = AtomicU64::new(0);
 /// The only geofence.
 const PLACE: (f64, f64) = (47.37, 8.54);
 const RADIUS_M: f64 = 50.0;
+/// A fact as JSON, about as long as an event's.
+const FACT_BYTES: usize = 350;
 /// Degrees north of it, outside: half a kilometre, so that nobody seems too fast.
 const BESIDE: f64 = 0.0045;
 
@@ -197,7 +202,14 @@ impl EngineRun {
             let bytes = self.record_bytes(&engine).await?;
             let raw = match redis {
                 None => raw::sqlite(folder, self.requests(array) * array, bytes, changes, budget).await?,
-                Some(redis) => raw::redis(redis, self.requests(array), array, bytes, changes)?,
+                Some(redis) => {
+                    let rows = raw_redis::Rows {
+                        phones: self.phones,
+                        bytes,
+                        has_facts: changes,
+                    };
+                    raw_redis::redis(redis, self.requests(array), array, rows, budget).await?
+                }
             };
             println!(
                 "  {what:<30} {ours:>9.0}/s, raw store {raw:>9.0}/s, ratio {:.2}, {bytes} bytes a record",
@@ -241,7 +253,9 @@ impl EngineRun {
                             next = 0;
                             is_inside = behaviour.changes && !is_inside;
                         }
-                        request.push(check_in(&engine, mine[next], random.next(), is_inside)?);
+                        // Of all runs: an id that comes again is a duplicate.
+                        let id = CHECK_INS.fetch_add(1, Ordering::Relaxed);
+                        request.push(check_in(&engine, mine[next], id, is_inside)?);
                     }
                     let count = request.len() as u64;
                     all_taken(engine.check_in(&workspace, request, UnknownDevice::Create).await)?;

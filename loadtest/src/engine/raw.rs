@@ -1,4 +1,4 @@
-//! What the stores can do by themselves, with the same bytes in the same batches.
+//! What SQLite can do by itself, with the same bytes in the same batches.
 
 use std::{
     path::Path,
@@ -12,14 +12,12 @@ use std::{
 
 use tokio::{sync::oneshot, task::JoinSet};
 
-use super::RedisServer;
+use super::FACT_BYTES;
 
 /// Rows that one transaction takes at most, as in Beckon.
 const TRANSACTION_MAX: usize = 10_000;
 /// Phones whose rows are written.
 const ROWS: i64 = 20_000;
-/// A fact as JSON, about as long as an event's.
-const FACT_BYTES: usize = 350;
 
 /// The rows and indexes that a check-in of Beckon's writes.
 const TABLES: &str = "
@@ -129,37 +127,4 @@ fn write(
         }
     }
     Ok(())
-}
-
-/// The script that Beckon commits with.
-const COMMIT: &str = include_str!("../../../src/store/redis/lua/commit.lua");
-
-/// Reads and commits a second, one after the other on one Redis, by `redis-benchmark`: `GET`, and Beckon's own script with
-/// a new customer each time.
-pub(super) fn redis(
-    server: &RedisServer,
-    clients: usize,
-    array: usize,
-    bytes: usize,
-    has_facts: bool,
-) -> anyhow::Result<f64> {
-    let (record, fact) = ("r".repeat(bytes), "f".repeat(FACT_BYTES));
-    let subject = "a:phone-__rand_int__";
-    // Workspace, customer, commit id, expected version, record, devices, wish, whether all is erased.
-    let mut commit = vec!["default", subject, "commitid", "0", &record, "0"];
-    commit.extend(if has_facts { ["1900000000000", "0"] } else { ["", "0"] });
-    // Topics followed and no longer; deliveries; facts; stays.
-    commit.extend(["0", "0", "0"]);
-    if has_facts {
-        commit.extend(["1", "cause", &fact, "1", "place", "phone", "1900000000000", "gps"]);
-    } else {
-        commit.extend(["0", "0"]);
-    }
-    let (sha, count) = (server.load_script(COMMIT)?, commit.len().to_string());
-    // The partition; whether it was sent before, how long things are kept, how many commits; this one's arguments.
-    let mut command = vec!["evalsha", &sha, "1", "{raw:p0000}", "0", "7776000000", "1", &count];
-    command.extend(commit);
-    let commits = server.benchmark(clients, array, &command)?;
-    let reads = server.benchmark(clients, array, &["get", &format!("{{raw:p0000}}:{subject}")])?;
-    Ok(1.0 / (1.0 / commits + 1.0 / reads))
 }

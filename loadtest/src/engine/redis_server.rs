@@ -44,29 +44,8 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What `redis-benchmark` says of one command, in runs a second.
-    pub(crate) fn benchmark(&self, clients: usize, pipelined: usize, command: &[&str]) -> anyhow::Result<f64> {
-        let output = Command::new("redis-benchmark")
-            .args(["-p", &self.port.to_string(), "-c", &clients.to_string()])
-            .args([
-                "-P",
-                &pipelined.to_string(),
-                "-n",
-                "300000",
-                "-r",
-                "1000000000",
-                "--csv",
-            ])
-            .args(command)
-            .output()
-            .context("redis-benchmark can't be started")?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().last().context("redis-benchmark said nothing")?;
-        let figure = line
-            .split("\",\"")
-            .nth(1)
-            .context("redis-benchmark's output has changed")?;
-        Ok(figure.trim_matches('"').parse()?)
+    pub(crate) fn address(&self) -> (Ipv4Addr, u16) {
+        (Ipv4Addr::LOCALHOST, self.port)
     }
 
     /// Makes a script known and tells its hash.

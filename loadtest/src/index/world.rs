@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::world::Random;
+use crate::random::Random;
 
 /// Longitude and latitude in degrees.
 pub(super) type Vertex = [f64; 2];

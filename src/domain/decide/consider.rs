@@ -58,6 +58,8 @@ pub(super) fn fit(
         device,
         data: data(occasion),
         geofence: occasion.geofence,
+        geofence_zone: zones.geofence,
+        workspace_zone: zones.workspace,
         brand: campaign.brand.as_ref(),
         at: occasion.at,
     };

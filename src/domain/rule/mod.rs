@@ -14,6 +14,7 @@ use super::{
     ids::{AppId, BrandId, CampaignId, Category, ExternalId, Product, SetName, Tag, Topic},
     record::Record,
     time::Timestamp,
+    zone,
 };
 
 mod comparison;
@@ -133,6 +134,10 @@ pub struct Person<'a> {
     pub data: Option<&'a Map<String, Value>>,
     /// The geofence that the event is about.
     pub geofence: Option<&'a Geofence>,
+    /// The zone of that geofence.
+    pub geofence_zone: Option<zone::Zone>,
+    /// The zone where nobody's clock is known.
+    pub workspace_zone: zone::Zone,
     /// The merchant who asks: what is refused to a brand is not looked at for it.
     pub brand: Option<&'a BrandId>,
     /// When the event happened: windows end there, and it counts itself.

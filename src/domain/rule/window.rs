@@ -5,13 +5,12 @@ use jiff::{
     civil::{Date, Weekday},
     tz::TimeZone,
 };
-use serde::Deserialize;
 
 use super::Person;
 use crate::domain::{
     figures::REACH,
-    geofence::Geofence,
     time::{DurationMs, Timestamp},
+    zone,
 };
 
 /// In which time something is counted.
@@ -60,7 +59,7 @@ pub struct LocalTime {
 pub enum Zone {
     /// The customer's, else the geofence's.
     Customer,
-    /// The geofence's (`timeZone` in its metadata), else the customer's.
+    /// The geofence's, else the customer's.
     Geofence,
     /// This IANA zone's.
     Fixed(String),
@@ -74,8 +73,7 @@ impl Window {
             Self::Ever => forgotten,
             Self::Within(length) => person.at.minus(length),
             Self::This(calendar) => {
-                let zone = Zone::Customer.find(person).unwrap_or(TimeZone::UTC);
-                let opens = zoned(person.at, zone).and_then(|at| calendar.began(&at));
+                let opens = zoned(person.at, Zone::Customer.find(person)).and_then(|at| calendar.began(&at));
                 opens.map_or(forgotten, |began| Timestamp(began.0.saturating_sub(1)))
             }
         }
@@ -116,37 +114,25 @@ impl Weekdays {
 }
 
 impl Zone {
-    /// The zone itself; `None`: nobody has told it.
-    pub(super) fn find(&self, person: &Person<'_>) -> Option<TimeZone> {
-        let get = |name: &str| TimeZone::get(name).ok();
-        let customer = || person.record.profile.time_zone(person.device).and_then(get);
-        let geofence = || of_geofence(person.geofence?);
-        match self {
-            Self::Customer => customer().or_else(geofence),
-            Self::Geofence => geofence().or_else(customer),
-            Self::Fixed(name) => get(name),
-        }
+    /// The zone itself; the workspace's where nobody has told one.
+    pub(super) fn find(&self, person: &Person<'_>) -> TimeZone {
+        let customer = || {
+            let name = person.record.profile.time_zone(person.device)?;
+            zone::Zone::named(name).ok()
+        };
+        let found = match self {
+            Self::Customer => customer().or(person.geofence_zone),
+            Self::Geofence => person.geofence_zone.or_else(customer),
+            Self::Fixed(name) => zone::Zone::named(name).ok(),
+        };
+        found.unwrap_or(person.workspace_zone).rules().clone()
     }
-}
-
-fn of_geofence(geofence: &Geofence) -> Option<TimeZone> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Fields<'a> {
-        #[serde(borrow)]
-        time_zone: Option<std::borrow::Cow<'a, str>>,
-    }
-    if geofence.metadata.is_empty() {
-        return None;
-    }
-    let fields: Fields<'_> = serde_json::from_str(geofence.metadata.as_text()).ok()?;
-    TimeZone::get(&fields.time_zone?).ok()
 }
 
 impl LocalTime {
-    /// What the clock shows; `None`: nobody knows whose to look at.
+    /// What the clock shows; `None` beyond the calendar.
     pub(super) fn clock(&self, person: &Person<'_>) -> Option<Zoned> {
-        zoned(person.at, self.zone.find(person)?)
+        zoned(person.at, self.zone.find(person))
     }
 
     pub(super) fn holds(&self, person: &Person<'_>) -> bool {

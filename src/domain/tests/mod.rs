@@ -341,6 +341,8 @@ fn a_rule_sees_the_person_the_phone_and_the_event() {
         device: record.device(&device_id(0)),
         data: data.as_object(),
         geofence: None,
+        geofence_zone: None,
+        workspace_zone: crate::domain::zone::Zone::default(),
         brand: None,
         at: Timestamp(0),
     };

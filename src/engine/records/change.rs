@@ -1,10 +1,6 @@
 //! Changing records: read, change, commit by compare-and-swap, and once more when another one was first.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{cmp::Ordering, collections::HashSet, sync::Arc, time::Instant};
 
 use super::{Loaded, Records};
 use crate::{
@@ -41,6 +37,14 @@ pub struct Change<T> {
     pub if_taken: Option<T>,
     /// Devices that no longer do.
     pub releases: Vec<DeviceId>,
+}
+
+/// What a change came to.
+pub struct Changed<T> {
+    /// For the caller.
+    pub output: T,
+    /// The record as it is now; where nothing was written, as the change left it.
+    pub record: Arc<Record>,
 }
 
 /// What becomes of a record.
@@ -91,10 +95,11 @@ impl Records {
         mut change: impl FnMut(&mut Record, bool) -> Change<T>,
     ) -> Result<T, EngineError> {
         let one = std::slice::from_ref(subject);
-        let outputs = self
+        let changed = self
             .change_each(workspace, one, |_, record, exists| change(record, exists))
             .await;
-        outputs.into_iter().next().unwrap_or(Err(EngineError::Contended))
+        let changed = changed.into_iter().next().unwrap_or(Err(EngineError::Contended));
+        changed.map(|changed| changed.output)
     }
 
     /// Changes several records, each for itself, in one round trip. `change` gets the position in `subjects`, the
@@ -105,10 +110,8 @@ impl Records {
         subjects: &[SubjectId],
         change: impl FnMut(usize, &mut Record, bool) -> Change<T>,
     ) -> Result<Vec<T>, EngineError> {
-        self.change_each(workspace, subjects, change)
-            .await
-            .into_iter()
-            .collect()
+        let changed = self.change_each(workspace, subjects, change).await.into_iter();
+        changed.map(|changed| changed.map(|changed| changed.output)).collect()
     }
 
     /// The same, with what became of each.
@@ -117,13 +120,18 @@ impl Records {
         workspace: &WorkspaceId,
         subjects: &[SubjectId],
         mut change: impl FnMut(usize, &mut Record, bool) -> Change<T>,
-    ) -> Vec<Result<T, EngineError>> {
+    ) -> Vec<Result<Changed<T>, EngineError>> {
         // What is left when all tries are over.
-        let mut outputs: Vec<Result<T, EngineError>> = subjects.iter().map(|_| Err(EngineError::Contended)).collect();
+        let mut outputs: Vec<Result<Changed<T>, EngineError>> =
+            subjects.iter().map(|_| Err(EngineError::Contended)).collect();
         let mut pending: Vec<usize> = (0..subjects.len()).collect();
         for _ in 0..TRIES_MAX {
-            let asked: Vec<SubjectId> = pending.iter().map(|&index| subjects[index].clone()).collect();
-            let loaded = self.load(workspace, &asked).await;
+            let loaded = if pending.len() == subjects.len() {
+                self.load(workspace, subjects).await
+            } else {
+                let asked: Vec<SubjectId> = pending.iter().map(|&index| subjects[index].clone()).collect();
+                self.load(workspace, &asked).await
+            };
             let (mut commits, mut written) = (Vec::new(), Vec::new());
             for (index, before) in pending.drain(..).zip(loaded) {
                 let before = match before {
@@ -136,7 +144,10 @@ impl Records {
                 let mut record = Record::clone(&before.record);
                 let change = change(index, &mut record, before.version > 0);
                 if change.write == Write::Nothing {
-                    outputs[index] = Ok(change.output);
+                    outputs[index] = Ok(Changed {
+                        output: change.output,
+                        record: Arc::new(record),
+                    });
                     continue;
                 }
                 match begin(workspace, &subjects[index], &before, record, change) {
@@ -165,10 +176,9 @@ impl Records {
 
     async fn commit(&self, workspace: &WorkspaceId, commits: Vec<Commit>) -> Vec<Result<CommitOutcome, StoreError>> {
         let tells = commits.iter().any(|commit| !commit.facts.is_empty());
-        let devices = |commit: &Commit| {
-            [&commit.claims, &commit.first_claims, &commit.releases]
-                .map(Clone::clone)
-                .concat()
+        let devices = |commit: &'_ Commit| {
+            let claimed = commit.claims.iter().chain(&commit.first_claims);
+            claimed.chain(&commit.releases).cloned().collect::<Vec<_>>()
         };
         let moved: Vec<DeviceId> = commits.iter().flat_map(devices).collect();
         let started = Instant::now();
@@ -191,33 +201,38 @@ impl Records {
         subject: &SubjectId,
         one: Written<T>,
         outcome: Result<CommitOutcome, StoreError>,
-    ) -> Option<Result<T, EngineError>> {
-        let key = (workspace.clone(), subject.clone());
+    ) -> Option<Result<Changed<T>, EngineError>> {
+        let Written {
+            write,
+            record,
+            output,
+            if_taken,
+        } = one;
         match outcome {
-            Ok(CommitOutcome::Done(version)) if one.write == Write::Record => {
-                if let Some(at) = one.record.wake_at {
-                    self.wake_bell.wants(at);
+            Ok(CommitOutcome::Done(version)) => {
+                if write == Write::Record {
+                    if let Some(at) = record.wake_at {
+                        self.wake_bell.wants(at);
+                    }
+                    self.remember(workspace, subject, version, &record);
+                } else {
+                    self.forget(workspace, subject);
                 }
-                self.remember(key, version, one.record);
-                Some(Ok(one.output))
-            }
-            Ok(CommitOutcome::Done(_)) => {
-                self.cache.remove(&key);
-                Some(Ok(one.output))
+                Some(Ok(Changed { output, record }))
             }
             Ok(CommitOutcome::Conflict) => {
                 self.metrics.conflict();
-                self.cache.remove(&key);
-                let (claims, output) = one.if_taken?;
+                self.forget(workspace, subject);
+                let (claims, output) = if_taken?;
                 match self.are_taken(workspace, &claims, subject).await {
-                    Ok(true) => Some(Ok(output)),
+                    Ok(true) => Some(Ok(Changed { output, record })),
                     Ok(false) => None,
                     Err(error) => Some(Err(error)),
                 }
             }
             Err(error) => {
                 // Whether it was done is unknown: the next read must ask the store.
-                self.cache.remove(&key);
+                self.forget(workspace, subject);
                 Some(Err(error.into()))
             }
         }
@@ -271,30 +286,49 @@ fn begin<T>(
     Ok((commit, written))
 }
 
-/// Where whose devices are, by the record.
-fn stays(record: &Record) -> HashMap<(&DeviceId, &GeofenceId), Stay> {
+type Place<'a> = (&'a DeviceId, &'a GeofenceId);
+
+/// Where whose devices are, by the record, in order.
+fn stays(record: &Record) -> Vec<(Place<'_>, Stay)> {
     let devices = record.devices.iter();
     let visits = devices.flat_map(|device| device.whereabouts.visits.iter().map(move |visit| (&device.id, visit)));
-    visits
+    let mut stays: Vec<_> = visits
         .filter_map(|(device, visit)| {
             let evidence = visit.evidence()?;
             let since = visit.since;
             Some(((device, &visit.geofence), Stay { since, evidence }))
         })
-        .collect()
+        .collect();
+    stays.sort_unstable_by_key(|(place, _)| *place);
+    stays
 }
 
 /// What a change means for who is where.
 fn presence_changes(before: &Record, after: &Record) -> Vec<PresenceChange> {
     let (was, is) = (stays(before), stays(after));
-    let change = |(device, geofence): (&DeviceId, &GeofenceId), stay| PresenceChange {
-        geofence: geofence.clone(),
-        device: device.clone(),
-        stay,
+    let (mut was, mut is) = (was.iter().peekable(), is.iter().peekable());
+    let mut changes = Vec::new();
+    let mut change = |(device, geofence): Place<'_>, stay| {
+        changes.push(PresenceChange {
+            geofence: geofence.clone(),
+            device: device.clone(),
+            stay,
+        });
     };
-    let gone = was.keys().filter(|place| !is.contains_key(*place));
-    let changed = is.iter().filter(|(place, stay)| was.get(*place) != Some(stay));
-    gone.map(|place| change(*place, None))
-        .chain(changed.map(|(place, stay)| change(*place, Some(*stay))))
-        .collect()
+    loop {
+        let order = match (was.peek(), is.peek()) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((was, _)), Some((is, _))) => was.cmp(is),
+        };
+        let gone = was.next_if(|_| order.is_le());
+        match (gone, is.next_if(|_| order.is_ge())) {
+            (Some((_, before)), Some((place, now))) if before != now => change(*place, Some(*now)),
+            (None, Some((place, now))) => change(*place, Some(*now)),
+            (Some((place, _)), None) => change(*place, None),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+    changes
 }

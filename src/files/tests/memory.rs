@@ -10,7 +10,7 @@ use crate::files::{self, Format};
 const FILE_BYTES: u64 = 48 * 1024 * 1024;
 
 /// Far less than the file, and more than what is remembered of each geofence.
-const MEMORY_BYTES_MAX: u64 = 20 * 1024 * 1024;
+const MEMORY_BYTES_MAX: u64 = 24 * 1024 * 1024;
 
 /// A file that is made while it is read: a beginning, and rows until it is long enough.
 struct Made {

@@ -83,6 +83,11 @@ impl Agenda {
         known.added
     }
 
+    /// This node is about to take something away there, or nothing.
+    pub(super) fn had(&self, partition: usize) -> u32 {
+        self.known()[partition].added
+    }
+
     /// The partition was asked when it had `added`.
     pub(super) fn learn(&self, partition: usize, added: u32, due: Option<i64>) {
         let known = &mut self.known()[partition];
@@ -195,7 +200,7 @@ impl Agenda {
             let share = room / due.len();
             let mut arguments = Arguments::default();
             arguments.number(now.0).number(until.0).number(share).number(store.node);
-            let arguments = &arguments.0;
+            let arguments = &arguments;
             let answers = join_all(due.into_iter().map(async |(partition, added)| {
                 let key = store.keys.partition(partition);
                 let answer: Result<(String, Vec<Row>), Failure> = script.run(&store.link, key, arguments).await;

@@ -1,9 +1,9 @@
-//! Commits: those of one partition travel together and are done by one script.
+//! Commits: several are done by one script; in a cluster only those of one partition.
 //!
 //! An answer that does not come in time leaves open whether it was done. So each commit has an id, and a record keeps its
 //! latest ids: sent again, a commit that was done says so, and one that was not is done now.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{Cmd, cmd};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     RedisStore,
-    agenda::score,
+    agenda::{Agenda, score},
     devices::{CommitId, Reserved, concerns_devices},
     link::Failure,
     present::place_of,
@@ -27,10 +27,11 @@ const SCRIPT_COMMITS_MAX: usize = 16;
 /// Times that commits without an answer are sent.
 const TRIES_MAX: u32 = 4;
 const TRY_AGAIN: Duration = Duration::from_millis(50);
-/// Bytes before a record's own: version, number of commit ids, up to four of them.
+/// Bytes before a record's own: version, number of commit ids and marks, up to four ids.
 const VERSION_BYTES: usize = 8;
 const ID_BYTES: usize = 8;
-/// Added to the number of ids of a record that was deleted.
+/// The number of ids among them; the mark of a record that was deleted.
+const IDS: u8 = 0b111;
 const DELETED: u8 = 128;
 
 /// A commit on its way.
@@ -44,8 +45,11 @@ struct Sent<'a> {
     outcome: Option<Result<CommitOutcome, StoreError>>,
 }
 
-/// What became of each commit of a group, and when the partition's next push and its next wake-up are due.
-type CommitAnswer = (Vec<String>, String, String);
+/// What became of each commit of a group; then, in threes, what has changed about when something is due: number of the
+/// commit in whose partition, which set, when.
+type CommitAnswer = Vec<String>;
+/// What was sent, and what came back.
+type SentGroup = (Arguments, Result<CommitAnswer, Failure>);
 
 pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::Damaged(error.to_string()))
@@ -59,25 +63,28 @@ pub(super) fn fresh_id() -> CommitId {
 
 impl RedisStore {
     pub(super) async fn commit_all(&self, commits: &[Commit]) -> Vec<Result<CommitOutcome, StoreError>> {
-        let mut all = join_all(commits.iter().map(|commit| self.begin(commit))).await;
-        let mut by_partition: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, sent) in all.iter().enumerate().filter(|(_, sent)| sent.outcome.is_none()) {
-            by_partition.entry(sent.partition).or_default().push(index);
-        }
-        let groups: Vec<(usize, &[usize])> = by_partition
-            .iter()
-            .flat_map(|(partition, indexes)| {
-                indexes
-                    .chunks(SCRIPT_COMMITS_MAX)
-                    .map(move |indexes| (*partition, indexes))
-            })
+        let mut all: Vec<Sent> = commits.iter().map(|commit| self.sent(commit)).collect();
+        join_all(
+            all.iter_mut()
+                .filter(|sent| concerns_devices(sent.commit))
+                .map(|sent| self.reserve_for(sent)),
+        )
+        .await;
+        let mut order: Vec<usize> = (0..all.len()).filter(|&index| all[index].outcome.is_none()).collect();
+        order.sort_by_key(|&index| all[index].partition);
+        // On a single Redis partitions need not be kept apart: fewer scripts do the same work.
+        let together = |&a: &usize, &b: &usize| !self.link.is_cluster() || all[a].partition == all[b].partition;
+        let groups: Vec<&[usize]> = order
+            .chunk_by(together)
+            .flat_map(|indexes| indexes.chunks(SCRIPT_COMMITS_MAX))
             .collect();
         let answers = self.commit_groups(&all, &groups).await;
-        for ((_, indexes), answers) in groups.into_iter().zip(answers) {
+        for (indexes, answers) in groups.into_iter().zip(answers) {
             match answers {
                 Ok(answers) => {
                     for (index, answer) in indexes.iter().zip(answers) {
-                        all[*index].outcome = Some(read_outcome(&answer));
+                        let sent = &mut all[*index];
+                        sent.outcome = Some(read_outcome(&answer, sent.commit.expected));
                     }
                 }
                 Err(error) => {
@@ -100,94 +107,126 @@ impl RedisStore {
             .collect()
     }
 
-    /// Reserves the commit's devices.
-    async fn begin<'a>(&self, commit: &'a Commit) -> Sent<'a> {
-        let mut sent = Sent {
+    fn sent<'a>(&self, commit: &'a Commit) -> Sent<'a> {
+        Sent {
             commit,
             id: fresh_id(),
             partition: self.keys.of_subject(&commit.workspace, &commit.subject),
             devices: Vec::new(),
             reserved_at: None,
             outcome: None,
-        };
-        if concerns_devices(commit) {
-            match self.reserve_devices(commit, sent.id).await {
-                Ok(Reserved::All(devices, since)) => (sent.devices, sent.reserved_at) = (devices, since),
-                Ok(Reserved::Taken) => sent.outcome = Some(Ok(CommitOutcome::Conflict)),
-                Err(error) => sent.outcome = Some(Err(error)),
-            }
         }
-        sent
     }
 
-    /// Runs the script for each group of commits of one partition. What each commit came to: where one script fails, the
-    /// others still say it.
-    async fn commit_groups(
-        &self,
-        all: &[Sent<'_>],
-        groups: &[(usize, &[usize])],
-    ) -> Vec<Result<Vec<String>, StoreError>> {
-        let (mut arguments, mut expected) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
-        for (partition, indexes) in groups {
-            arguments.push(self.arguments(indexes.iter().map(|&index| &all[index])));
-            expected.push((self.outbox.expect(*partition), self.wakes.expect(*partition)));
+    /// Reserves the commit's devices.
+    async fn reserve_for(&self, sent: &mut Sent<'_>) {
+        match self.reserve_devices(sent.commit, sent.id).await {
+            Ok(Reserved::All(devices, since)) => (sent.devices, sent.reserved_at) = (devices, since),
+            Ok(Reserved::Taken) => sent.outcome = Some(Ok(CommitOutcome::Conflict)),
+            Err(error) => sent.outcome = Some(Err(error)),
         }
-        let runs: Vec<(&str, &[Vec<u8>])> = groups
+    }
+
+    /// Runs the script for each group of commits. What each commit came to: where one script fails, the
+    /// others still say it.
+    async fn commit_groups(&self, all: &[Sent<'_>], groups: &[&[usize]]) -> Vec<Result<Vec<String>, StoreError>> {
+        let expected: Vec<(u32, u32)> = all
             .iter()
-            .zip(&arguments)
-            .filter_map(|((partition, _), arguments)| {
-                let arguments = arguments.as_ref().ok()?;
-                Some((self.keys.partition(*partition), &arguments.0[..]))
+            .map(|sent| {
+                let expect = |agenda: &Agenda, adds: bool| {
+                    if adds {
+                        agenda.expect(sent.partition)
+                    } else {
+                        agenda.had(sent.partition)
+                    }
+                };
+                let pushes = expect(&self.outbox, !sent.commit.deliveries.is_empty());
+                (pushes, expect(&self.wakes, sent.commit.wake_at.is_some()))
             })
             .collect();
-        let mut answers = self.scripts.commit.run_all(&self.link, &runs).await.into_iter();
-        let answers: Vec<_> = arguments
-            .into_iter()
-            .map(|arguments| arguments.map(|arguments| (arguments, answers.next())))
+        let arguments: Vec<Result<Arguments, StoreError>> = groups
+            .iter()
+            .map(|indexes| self.arguments(indexes.iter().map(|&index| &all[index])))
             .collect();
-        let ends = groups.iter().zip(answers).zip(expected);
-        join_all(ends.map(async |(((partition, indexes), sent), (pushes, wakes))| {
-            let (arguments, answer) = sent?;
-            let answer = answer.unwrap_or_else(|| Err(Failure::Unknown("it was not sent".to_owned())));
-            let (answers, push_due, wake_due) = self.until_answered(*partition, arguments, answer).await?;
-            self.outbox.learn(*partition, pushes, score(&push_due));
-            self.wakes.learn(*partition, wakes, score(&wake_due));
-            if answers.len() != indexes.len() {
-                return Err(StoreError::Damaged("a commit was answered strangely".to_owned()));
-            }
-            Ok(answers)
+        let key = |indexes: &[usize]| self.keys.partition(all[indexes[0]].partition);
+        let runs: Vec<(&str, &Arguments)> = groups
+            .iter()
+            .zip(&arguments)
+            .filter_map(|(indexes, arguments)| Some((key(indexes), arguments.as_ref().ok()?)))
+            .collect();
+        let mut answers = self.scripts.commit.run_all(&self.link, &runs).await.into_iter();
+        let mut sent: Vec<Result<SentGroup, StoreError>> = arguments
+            .into_iter()
+            .map(|arguments| {
+                let lost = || Err(Failure::Unknown("it was not sent".to_owned()));
+                arguments.map(|arguments| (arguments, answers.next().unwrap_or_else(lost)))
+            })
+            .collect();
+        // Hardly ever one: what has its answer need not wait here.
+        let unanswered = sent.iter_mut().zip(groups).filter_map(|(sent, indexes)| match sent {
+            Ok((arguments, answer @ Err(Failure::Unknown(_)))) => Some((key(indexes), arguments, answer)),
+            _ => None,
+        });
+        join_all(unanswered.map(async |(key, arguments, answer)| {
+            self.until_answered(key, arguments, answer).await;
         }))
-        .await
+        .await;
+        sent.into_iter()
+            .zip(groups)
+            .map(|(sent, indexes)| {
+                let strange = || StoreError::Damaged("a commit was answered strangely".to_owned());
+                let mut answers = sent?.1?;
+                if answers.len() < indexes.len() {
+                    return Err(strange());
+                }
+                let due = answers.split_off(indexes.len());
+                for change in due.chunks(3) {
+                    let [number, set, due] = change else {
+                        return Err(strange());
+                    };
+                    let number = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+                    let index = *number.and_then(|number| indexes.get(number)).ok_or_else(strange)?;
+                    let (pushes, wakes) = expected[index];
+                    let (agenda, added) = match set.as_str() {
+                        "rt" => (&self.outbox, pushes),
+                        _ => (&self.wakes, wakes),
+                    };
+                    agenda.learn(all[index].partition, added, score(due));
+                }
+                Ok(answers)
+            })
+            .collect()
     }
 
+    /// The commits of a group, in the order in which the script takes them.
     fn arguments<'a>(&self, group: impl ExactSizeIterator<Item = &'a Sent<'a>>) -> Result<Arguments, StoreError> {
         let mut arguments = Arguments::default();
-        arguments.flag(false).number(self.kept.as_millis()).number(group.len());
+        arguments.flag(false).number(group.len());
+        let mut more = Arguments::default();
         for sent in group {
-            let one = encode(sent)?;
-            arguments.number(one.len());
-            arguments.0.extend(one);
+            let before = more.len();
+            if brings_more(sent.commit) {
+                encode_more(sent.commit, &mut more)?;
+            }
+            arguments.add(self.keys.partition(sent.partition));
+            encode_swap(sent, more.len() - before, &mut arguments);
+        }
+        if more.len() > 0 {
+            arguments.number(self.kept.as_millis()).append(&more);
         }
         Ok(arguments)
     }
 
     /// Sends commits again of which it is unknown whether they were done.
-    async fn until_answered(
-        &self,
-        partition: usize,
-        mut arguments: Arguments,
-        mut answer: Result<CommitAnswer, Failure>,
-    ) -> Result<CommitAnswer, StoreError> {
-        let key = self.keys.partition(partition);
+    async fn until_answered(&self, key: &str, arguments: &mut Arguments, answer: &mut Result<CommitAnswer, Failure>) {
         for _ in 1..TRIES_MAX {
             if !matches!(answer, Err(Failure::Unknown(_))) {
                 break;
             }
             tokio::time::sleep(TRY_AGAIN).await;
-            arguments.0[0] = b"1".to_vec();
-            answer = self.scripts.commit.run(&self.link, key, &arguments.0).await;
+            arguments.sent_before();
+            *answer = self.scripts.commit.run(&self.link, key, arguments).await;
         }
-        Ok(answer?)
     }
 
     pub(super) async fn load_records(
@@ -202,7 +241,7 @@ impl RedisStore {
             get
         });
         let gets: Vec<Cmd> = gets.collect();
-        let records = self.link.ask_all::<Option<Vec<u8>>>(&gets).await;
+        let records = self.link.ask_all::<Option<Vec<u8>>>(gets).await;
         records
             .into_iter()
             .map(|record| record?.map_or(Ok(None), |bytes| decode(&bytes)))
@@ -210,8 +249,9 @@ impl RedisStore {
     }
 }
 
-fn read_outcome(answer: &str) -> Result<CommitOutcome, StoreError> {
+fn read_outcome(answer: &str, expected: u64) -> Result<CommitOutcome, StoreError> {
     match answer {
+        "D" => Ok(CommitOutcome::Done(expected + 1)),
         "C" => Ok(CommitOutcome::Conflict),
         "U" => Err(StoreError::Unavailable(
             "Redis answered too late to tell what became of a commit".to_owned(),
@@ -232,7 +272,7 @@ fn decode(bytes: &[u8]) -> Result<Option<StoredRecord>, StoreError> {
         return Ok(None);
     }
     let (schema, bytes) = rest
-        .get(usize::from(*ids) * ID_BYTES..)
+        .get(usize::from(*ids & IDS) * ID_BYTES..)
         .and_then(<[u8]>::split_first)
         .ok_or_else(damaged)?;
     Ok(Some(StoredRecord {
@@ -242,26 +282,47 @@ fn decode(bytes: &[u8]) -> Result<Option<StoredRecord>, StoreError> {
     }))
 }
 
-/// A commit's arguments, in the order in which the script takes them.
-fn encode(sent: &Sent<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
+/// Whether anything is to be done besides the swap of the record.
+fn brings_more(commit: &Commit) -> bool {
+    let lists = [
+        commit.follows.len(),
+        commit.unfollows.len(),
+        commit.deliveries.len(),
+        commit.facts.len(),
+        commit.presence.len(),
+    ];
+    commit.erase || lists != [0; 5]
+}
+
+/// What swaps the record; so many further arguments follow.
+fn encode_swap(sent: &Sent<'_>, more: usize, arguments: &mut Arguments) {
     let commit = sent.commit;
-    let record = commit.record.as_ref().map_or_else(Vec::new, |(schema, bytes)| {
-        let mut record = Vec::with_capacity(1 + bytes.len());
-        record.push(*schema);
-        record.extend_from_slice(bytes);
-        record
-    });
+    let subject = commit.subject.to_key();
+    let (expected, next) = (commit.expected, commit.expected.wrapping_add(1));
+    arguments
+        .join(&[commit.workspace.as_str().as_bytes(), &[0], subject.as_bytes()])
+        .join(&[&expected.to_be_bytes(), &next.to_be_bytes(), &sent.id]);
+    match &commit.record {
+        Some((schema, bytes)) => arguments.join(&[&[*schema], bytes]),
+        None => arguments.add(""),
+    };
     // A deleted record wants nothing any more.
-    let wake_at = commit.wake_at.filter(|_| commit.record.is_some());
-    let mut arguments = Arguments::default();
+    match commit.wake_at.filter(|_| commit.record.is_some()) {
+        Some(at) => arguments.number(at.0),
+        None => arguments.add(""),
+    };
+    match sent.reserved_at {
+        Some(at) => arguments.number(at),
+        None => arguments.add(""),
+    };
+    arguments.number(more);
+}
+
+/// The rest of a commit.
+fn encode_more(commit: &Commit, arguments: &mut Arguments) -> Result<(), StoreError> {
     arguments
         .add(commit.workspace.as_str())
         .add(commit.subject.to_key())
-        .add(sent.id)
-        .number(commit.expected)
-        .add(record)
-        .add(sent.reserved_at.map_or_else(String::new, |at| at.to_string()))
-        .add(wake_at.map_or_else(String::new, |at| at.0.to_string()))
         .flag(commit.erase);
     for topics in [&commit.follows, &commit.unfollows] {
         arguments.number(topics.len());
@@ -292,5 +353,5 @@ fn encode(sent: &Sent<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
             Some(stay) => arguments.number(stay.since.0).add(stay.evidence.as_str()),
         };
     }
-    Ok(arguments.0)
+    Ok(())
 }

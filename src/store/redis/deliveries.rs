@@ -80,7 +80,7 @@ impl RedisStore {
             .number(REACTIONS_MAX);
         let partition = self.keys.of_subject(workspace, subject);
         let noted: i64 = (self.scripts.react)
-            .run(&self.link, self.keys.partition(partition), &arguments.0)
+            .run(&self.link, self.keys.partition(partition), &arguments)
             .await?;
         Ok(match noted {
             1 => ReactionNoted::Now,
@@ -101,7 +101,7 @@ impl RedisStore {
                 read
             })
             .collect();
-        self.link.ask_all(&reads).await
+        self.link.ask_all(reads).await
     }
 
     /// The same, all of them.
@@ -244,7 +244,7 @@ impl RedisStore {
         arguments.add(id.0.as_bytes()).add(workspace.as_str()).number(at.0);
         let answers = join_all((0..self.keys.count()).map(async |partition| {
             let key = self.keys.partition(partition);
-            let requeued: i64 = self.scripts.requeue.run(&self.link, key, &arguments.0).await?;
+            let requeued: i64 = self.scripts.requeue.run(&self.link, key, &arguments).await?;
             if requeued == 1 {
                 self.outbox.add(partition, at.0);
             }

@@ -116,7 +116,7 @@ impl RedisStore {
             .add(id)
             .number(self.keys.of_subject(&commit.workspace, &commit.subject));
         for look in 0..LOOKS_MAX {
-            let answer: Vec<Vec<u8>> = self.scripts.reserve.run(&self.link, key, &arguments.0).await?;
+            let answer: Vec<Vec<u8>> = self.scripts.reserve.run(&self.link, key, &arguments).await?;
             match answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
                 [b"ok", at] => return Ok(Answer::Reserved(read_number(at)?)),
                 [b"none"] => return Ok(Answer::NotOurs),
@@ -168,7 +168,7 @@ impl RedisStore {
             .flag(done);
         self.scripts
             .settle
-            .run::<i64>(&self.link, key, &arguments.0)
+            .run::<i64>(&self.link, key, &arguments)
             .await
             .map(drop)
     }
@@ -199,7 +199,7 @@ impl RedisStore {
         let mut arguments = Arguments::default();
         arguments.add(id);
         let key = self.keys.partition(partition);
-        let outcome: Vec<u8> = self.scripts.fence.run(&self.link, key, &arguments.0).await?;
+        let outcome: Vec<u8> = self.scripts.fence.run(&self.link, key, &arguments).await?;
         Ok(outcome == b"d")
     }
 
@@ -209,20 +209,43 @@ impl RedisStore {
         workspace: &WorkspaceId,
         devices: &[DeviceId],
     ) -> Vec<Result<Option<SubjectId>, StoreError>> {
-        let reads: Vec<Cmd> = devices
+        let reads = devices
             .iter()
-            .map(|device| {
-                let partition = self.keys.partition(self.keys.of_device(workspace, device));
-                let mut read = cmd("HMGET");
-                read.arg(format!("{partition}:v:{}", join(workspace.as_str(), device.as_str())));
-                read.arg(&["o", "i", "q", "t"]);
-                read
-            })
+            .map(|device| self.read_device(workspace, device))
             .collect();
-        let rows = self.link.ask_all::<DeviceRow>(&reads).await;
-        let owners = rows.into_iter().zip(devices).zip(&reads);
-        let owners = owners.map(async |((row, device), read)| self.owner(workspace, device, read, row?).await);
-        join_all(owners).await.into_iter().map(|owner| Ok(owner?)).collect()
+        let rows = self.link.ask_all::<DeviceRow>(reads).await;
+        let mut owners: Vec<Result<Option<SubjectId>, Failure>> = Vec::with_capacity(devices.len());
+        let mut reserved = Vec::new();
+        for (index, row) in rows.into_iter().enumerate() {
+            owners.push(match row {
+                Ok((owner, None, None, _)) => read_owner(owner),
+                Ok(row) => {
+                    reserved.push((index, row));
+                    Ok(None)
+                }
+                Err(failure) => Err(failure),
+            });
+        }
+        let found = join_all(reserved.into_iter().map(async |(index, row)| {
+            let device = &devices[index];
+            (
+                index,
+                self.owner(workspace, device, &self.read_device(workspace, device), row)
+                    .await,
+            )
+        }));
+        for (index, owner) in found.await {
+            owners[index] = owner;
+        }
+        owners.into_iter().map(|owner| Ok(owner?)).collect()
+    }
+
+    fn read_device(&self, workspace: &WorkspaceId, device: &DeviceId) -> Cmd {
+        let partition = self.keys.partition(self.keys.of_device(workspace, device));
+        let mut read = cmd("HMGET");
+        read.arg(format!("{partition}:v:{}", join(workspace.as_str(), device.as_str())));
+        read.arg(&["o", "i", "q", "t"]);
+        read
     }
 
     /// Whose the device is, by what was read of it, or will be when it is read again.

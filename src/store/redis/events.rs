@@ -32,7 +32,7 @@ impl RedisStore {
         let added: i64 = self
             .scripts
             .put_event
-            .run(&self.link, &self.keys.events(), &arguments.0)
+            .run(&self.link, &self.keys.events(), &arguments)
             .await?;
         Ok(added == 1)
     }
@@ -47,7 +47,7 @@ impl RedisStore {
         let rows: Vec<(String, Vec<u8>, String)> = self
             .scripts
             .pending_events
-            .run(&self.link, &self.keys.events(), &arguments.0)
+            .run(&self.link, &self.keys.events(), &arguments)
             .await?;
         let mut pending = Vec::with_capacity(rows.len());
         for (name, body, after) in rows {
@@ -76,7 +76,7 @@ impl RedisStore {
             .number(self.kept.as_millis());
         self.scripts
             .advance_event
-            .run::<i64>(&self.link, &self.keys.events(), &arguments.0)
+            .run::<i64>(&self.link, &self.keys.events(), &arguments)
             .await?;
         Ok(())
     }

@@ -145,7 +145,7 @@ impl RedisStore {
                         .add(after.next_in(partition))
                         .number(until)
                         .number(count);
-                    self.scripts.facts.run(&self.link, key, &arguments.0).await?
+                    self.scripts.facts.run(&self.link, key, &arguments).await?
                 }
             };
             let has_more = entries.len() == count;
@@ -190,7 +190,7 @@ impl RedisStore {
         let mut arguments = Arguments::default();
         arguments.add(workspace.as_str());
         let key = self.keys.partition(partition);
-        let (now, last): (String, String) = self.scripts.facts_end.run(&self.link, key, &arguments.0).await?;
+        let (now, last): (String, String) = self.scripts.facts_end.run(&self.link, key, &arguments).await?;
         let now = now.parse();
         let now = now.map_err(|_| Failure::Unreadable("a server's time is no number".to_owned()))?;
         let last = last.split_once('-');

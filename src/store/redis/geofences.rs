@@ -70,7 +70,7 @@ impl RedisStore {
         script: &Lua,
         arguments: &Arguments,
     ) -> Result<T, StoreError> {
-        let answer = script.run(&self.link, &self.keys.control(), &arguments.0).await;
+        let answer = script.run(&self.link, &self.keys.control(), arguments).await;
         if matches!(answer, Err(Failure::Unknown(_))) {
             self.doubts.fetch_add(1, Ordering::AcqRel);
         }
@@ -287,7 +287,7 @@ impl RedisStore {
             .number(finished.parts);
         let (control, mut tries) = (self.keys.control(), 1);
         let answer: Vec<String> = loop {
-            match self.scripts.finish_upload.run(&self.link, &control, &arguments.0).await {
+            match self.scripts.finish_upload.run(&self.link, &control, &arguments).await {
                 Err(Failure::Unknown(_)) if tries < TRIES_MAX => tries += 1,
                 Ok(answer) => break answer,
                 Err(failure) => {

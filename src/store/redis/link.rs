@@ -17,7 +17,7 @@ use redis::{
     cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
 };
 
-use super::{cluster::Cluster, url::Address};
+use super::{cluster::Cluster, scripts::Arguments, url::Address};
 use crate::engine::ports::StoreError;
 
 /// Longest pause between attempts to connect again.
@@ -146,6 +146,11 @@ impl Link {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Whether keys with different tags may lie on different servers.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.connection, Connection::Cluster(_))
+    }
+
     fn check_open(&self) -> Result<(), Failure> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Failure::Refused("it is closed".to_owned()));
@@ -181,36 +186,42 @@ impl Link {
     }
 
     /// Sends commands together and waits once; a single Redis gets them in one go.
-    async fn send_all(&self, commands: &[Cmd]) -> Vec<Result<redis::RedisResult<Value>, Failure>> {
+    async fn send_all(&self, commands: Vec<Cmd>) -> Vec<Result<redis::RedisResult<Value>, Failure>> {
         let manager = match &self.connection {
             Connection::Single(manager) if commands.len() > 1 => manager,
             _ => return join_all(commands.iter().map(|command| self.send(command))).await,
         };
-        let parts = commands.chunks(PIPELINE_MAX).map(async |commands| {
-            let mut pipeline = redis::pipe();
-            for command in commands {
-                pipeline.add_command(command.clone());
+        let all = commands.len();
+        let mut commands = commands.into_iter();
+        let mut pipelines = Vec::with_capacity(all.div_ceil(PIPELINE_MAX));
+        while commands.len() > 0 {
+            let mut pipeline = Pipeline::with_capacity(commands.len().min(PIPELINE_MAX));
+            for command in commands.by_ref().take(PIPELINE_MAX) {
+                pipeline.add_command(command);
             }
+            pipelines.push(pipeline);
+        }
+        let parts = pipelines.into_iter().map(async |pipeline| {
+            let count = pipeline.len();
             let mut manager = manager.clone();
-            let answers = manager.send_packed_commands(&pipeline, 0, commands.len());
+            let answers = manager.send_packed_commands(&pipeline, 0, count);
             let answers = match tokio::time::timeout(self.timeout, answers).await {
-                Ok(Ok(answers)) if answers.len() == commands.len() => Ok(answers),
+                Ok(Ok(answers)) if answers.len() == count => Ok(answers),
                 Ok(Ok(answers)) => Err(Failure::Unknown(format!(
-                    "Redis gave {} answers to {} commands",
+                    "Redis gave {} answers to {count} commands",
                     answers.len(),
-                    commands.len()
                 ))),
                 Ok(Err(error)) => Err(failure(&error)),
                 Err(_) => Err(self.too_late()),
             };
             match answers {
                 Ok(answers) => answers.into_iter().map(|answer| Ok(answer.extract_error())).collect(),
-                Err(failure) => vec![Err(failure); commands.len()],
+                Err(failure) => vec![Err(failure); count],
             }
         });
         match self.check_open() {
             Ok(()) => join_all(parts).await.into_iter().flatten().collect(),
-            Err(failure) => vec![Err(failure); commands.len()],
+            Err(failure) => vec![Err(failure); all],
         }
     }
 
@@ -219,7 +230,7 @@ impl Link {
     }
 
     /// Sends commands together, each to the node of its first key. An answer for each.
-    pub(super) async fn ask_all<T: FromRedisValue>(&self, commands: &[Cmd]) -> Vec<Result<T, Failure>> {
+    pub(super) async fn ask_all<T: FromRedisValue>(&self, commands: Vec<Cmd>) -> Vec<Result<T, Failure>> {
         let answers = self.send_all(commands).await.into_iter();
         answers
             .map(|answer| read(answer?.map_err(|error| failure(&error))?))
@@ -231,24 +242,23 @@ impl Link {
         &self,
         script: &Script,
         text: &str,
-        runs: &[(&str, &[Vec<u8>])],
+        runs: &[(&str, &Arguments)],
     ) -> Vec<Result<T, Failure>> {
-        let commands: Vec<Cmd> = runs
-            .iter()
-            .map(|(key, arguments)| {
-                let mut command = in_slot("EVALSHA", script.get_hash(), key);
-                command.arg(*arguments);
-                command
-            })
-            .collect();
-        let answers = self.send_all(&commands).await.into_iter().zip(runs);
-        join_all(answers.map(async |(answer, (key, arguments))| match answer? {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.run(script, text, key, arguments).await
-            }
-            answer => read(answer.map_err(|error| failure(&error))?),
-        }))
-        .await
+        let commands = runs.iter().map(|(key, arguments)| {
+            let mut command = in_slot("EVALSHA", script.get_hash(), key);
+            command.arg(*arguments);
+            command
+        });
+        let mut answers = Vec::with_capacity(runs.len());
+        for (answer, (key, arguments)) in self.send_all(commands.collect()).await.into_iter().zip(runs) {
+            answers.push(match answer {
+                // The first one tells the server the script.
+                Ok(Err(error)) if is_unknown_script(&error) => self.run(script, text, key, arguments).await,
+                Ok(answer) => answer.map_err(|error| failure(&error)).and_then(read),
+                Err(failure) => Err(failure),
+            });
+        }
+        answers
     }
 
     /// Sends a command, to the node of its first key.
@@ -266,7 +276,7 @@ impl Link {
         script: &Script,
         text: &str,
         key: &str,
-        arguments: &[Vec<u8>],
+        arguments: &Arguments,
     ) -> Result<T, Failure> {
         let command = |name: &str, script: &str| {
             let mut command = in_slot(name, script, key);
@@ -274,9 +284,7 @@ impl Link {
             command
         };
         let value = match self.send(&command("EVALSHA", script.get_hash())).await? {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.send(&command("EVAL", text)).await?
-            }
+            Err(error) if is_unknown_script(&error) => self.send(&command("EVAL", text)).await?,
             answer => answer,
         };
         read(value.map_err(|error| failure(&error))?)
@@ -357,6 +365,10 @@ impl Link {
             tracing::debug!(%failure, "a slot is still looked for");
         }
     }
+}
+
+fn is_unknown_script(error: &redis::RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// A script's command without its arguments.

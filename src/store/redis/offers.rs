@@ -120,7 +120,7 @@ impl OfferStore for RedisStore {
                 add_claim(&mut arguments, claim);
             }
             let answers: Vec<String> = (self.scripts.claim_offers)
-                .run(&self.link, &self.keys.offers(&workspace), &arguments.0)
+                .run(&self.link, &self.keys.offers(&workspace), &arguments)
                 .await?;
             if answers.len() != group.len() {
                 return Err(damaged(format!("{} answers to {} claims", answers.len(), group.len())));
@@ -139,7 +139,7 @@ impl OfferStore for RedisStore {
                 arguments.add(settlement.delivery.to_string()).flag(settlement.is_sent);
             }
             let _: i64 = (self.scripts.settle_offers)
-                .run(&self.link, &self.keys.offers(&workspace), &arguments.0)
+                .run(&self.link, &self.keys.offers(&workspace), &arguments)
                 .await?;
         }
         Ok(())
@@ -177,7 +177,7 @@ impl OfferStore for RedisStore {
             .number(redemption.at.0)
             .add(&redemption.details);
         let answer: Vec<redis::Value> = (self.scripts.redeem_offer)
-            .run(&self.link, &self.keys.offers(workspace), &arguments.0)
+            .run(&self.link, &self.keys.offers(workspace), &arguments)
             .await?;
         let mut answer = answer.into_iter();
         let outcome: String = super::link::read(answer.next().unwrap_or(redis::Value::Nil))?;
@@ -205,7 +205,7 @@ impl OfferStore for RedisStore {
         let mut arguments = Arguments::default();
         arguments.add(subject.to_key()).number(now.0).number(limit);
         let kept: Vec<Kept> = (self.scripts.grants)
-            .run(&self.link, &self.keys.offers(workspace), &arguments.0)
+            .run(&self.link, &self.keys.offers(workspace), &arguments)
             .await?;
         kept.into_iter().map(read).collect()
     }
@@ -219,7 +219,7 @@ impl OfferStore for RedisStore {
                 arguments.add(code.as_str());
             }
             let new: u64 = (self.scripts.put_codes)
-                .run(&self.link, &self.keys.offers(workspace), &arguments.0)
+                .run(&self.link, &self.keys.offers(workspace), &arguments)
                 .await?;
             added += new;
         }
@@ -232,7 +232,7 @@ impl OfferStore for RedisStore {
             let mut arguments = Arguments::default();
             arguments.add(pool).number(CODES_TOGETHER);
             let now: u64 = (self.scripts.drop_free_codes)
-                .run(&self.link, &self.keys.offers(workspace), &arguments.0)
+                .run(&self.link, &self.keys.offers(workspace), &arguments)
                 .await?;
             dropped += now;
             if now < CODES_TOGETHER as u64 {
@@ -243,7 +243,7 @@ impl OfferStore for RedisStore {
 
     async fn pools(&self, workspace: &WorkspaceId) -> Result<Vec<PoolState>, StoreError> {
         let kept: Vec<(String, u64, u64)> = (self.scripts.pools)
-            .run(&self.link, &self.keys.offers(workspace), &[])
+            .run(&self.link, &self.keys.offers(workspace), &Arguments::default())
             .await?;
         let mut pools: Vec<PoolState> = kept
             .into_iter()
@@ -266,7 +266,7 @@ impl OfferStore for RedisStore {
         let mut arguments = Arguments::default();
         arguments.add(subject.to_key());
         let _: i64 = (self.scripts.forget_grants)
-            .run(&self.link, &self.keys.offers(workspace), &arguments.0)
+            .run(&self.link, &self.keys.offers(workspace), &arguments)
             .await?;
         Ok(())
     }

@@ -24,7 +24,9 @@ use crate::{
 
 /// A leased row: delivery, leases before this one, state, attempts, body.
 type LeasedRow = (Vec<u8>, u32, String, u32, Vec<u8>);
-/// Rows leased from a partition in one visit.
+/// When the partition's next row is due, rows, and how many of them are for iOS.
+type LeaseAnswer = (String, Vec<LeasedRow>, usize);
+/// Rows leased from a partition in one visit: fewer would make more scripts, more let other partitions wait.
 const ROWS_A_VISIT: usize = 4;
 /// Times that a script without an answer is sent.
 const TRIES_MAX: u32 = 3;
@@ -38,30 +40,34 @@ pub(super) fn read_body(body: &[u8]) -> Result<Delivery, StoreError> {
 }
 
 impl RedisStore {
-    /// Runs a script that changes nothing when it is run again. With `tells`, the first argument says whether it was sent
-    /// before.
+    /// Runs a script in several partitions that changes nothing when it is run again. With `tells`, the first argument says
+    /// whether it was sent before.
     async fn run_surely<T: redis::FromRedisValue>(
         &self,
         script: &Lua,
-        partition: usize,
-        mut arguments: Arguments,
+        mut runs: Vec<(usize, Arguments)>,
         tells: bool,
-    ) -> Result<T, Failure> {
-        let mut tries = 1;
-        loop {
-            match script
-                .run(&self.link, self.keys.partition(partition), &arguments.0)
-                .await
-            {
-                Err(Failure::Unknown(_)) if tries < TRIES_MAX => {
-                    tries += 1;
-                    if tells {
-                        arguments.0[0] = b"1".to_vec();
-                    }
-                }
-                answer => return answer,
+    ) -> Vec<Result<T, Failure>> {
+        let keyed: Vec<(&str, &Arguments)> = runs
+            .iter()
+            .map(|(partition, arguments)| (self.keys.partition(*partition), arguments))
+            .collect();
+        let mut answers: Vec<Result<T, Failure>> = script.run_all(&self.link, &keyed).await;
+        let unanswered = answers.iter_mut().zip(&mut runs);
+        let unanswered = unanswered.filter(|(answer, _)| matches!(answer, Err(Failure::Unknown(_))));
+        join_all(unanswered.map(async |(answer, (partition, arguments))| {
+            if tells {
+                arguments.sent_before();
             }
-        }
+            for _ in 1..TRIES_MAX {
+                *answer = script.run(&self.link, self.keys.partition(*partition), arguments).await;
+                if !matches!(answer, Err(Failure::Unknown(_))) {
+                    break;
+                }
+            }
+        }))
+        .await;
+        answers
     }
 
     /// Takes due rows from all partitions in turns: a partition that can't be reached doesn't hold up the others.
@@ -83,25 +89,30 @@ impl RedisStore {
             due.truncate(visited);
             // What there is room for is dealt evenly.
             let share = |room: usize, index: usize| room * (index + 1) / visited - room * index / visited;
-            let answers = join_all(due.into_iter().enumerate().map(async |(index, (partition, added))| {
-                let (ios, android) = (share(ios, index), share(android, index));
-                if ios == 0 && android == 0 {
-                    return None;
-                }
-                let mut arguments = Arguments::default();
-                arguments.number(ask.now.0).number(ask.until.0).number(self.node);
-                arguments.number(ios).number(android).number(turn);
-                for part in &ask.held {
-                    arguments.add(part.as_str());
-                }
-                let key = self.keys.partition(partition);
-                let answer: Result<(String, Vec<LeasedRow>, usize), Failure> =
-                    self.scripts.lease.run(&self.link, key, &arguments.0).await;
-                Some((partition, added, answer))
-            }))
-            .await;
+            let visits: Vec<((usize, u32), Arguments)> = due
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, asked)| {
+                    let (ios, android) = (share(ios, index), share(android, index));
+                    if ios == 0 && android == 0 {
+                        return None;
+                    }
+                    let mut arguments = Arguments::default();
+                    arguments.number(ask.now.0).number(ask.until.0).number(self.node);
+                    arguments.number(ios).number(android).number(turn);
+                    for part in &ask.held {
+                        arguments.add(part.as_str());
+                    }
+                    Some((asked, arguments))
+                })
+                .collect();
+            let runs: Vec<(&str, &Arguments)> = visits
+                .iter()
+                .map(|((partition, _), arguments)| (self.keys.partition(*partition), arguments))
+                .collect();
+            let answers: Vec<Result<LeaseAnswer, Failure>> = self.scripts.lease.run_all(&self.link, &runs).await;
             let mut last_failure = None;
-            for (partition, added, answer) in answers.into_iter().flatten() {
+            for (((partition, added), _), answer) in visits.into_iter().zip(answers) {
                 match answer {
                     Ok((next, leased, for_ios)) => {
                         self.outbox.learn(partition, added, score(&next));
@@ -134,7 +145,7 @@ impl RedisStore {
                     let reason = format!("was taken {leases} times and never finished");
                     tracing::error!(reason, "a row of the outbox is a dead letter");
                     let finish = Finish::set_aside(&delivery, attempts, now, reason);
-                    if let Err(error) = self.finish_in(partition, &[0], &[finish]).await {
+                    if let Err(error) = self.finish_all(&[finish]).await.into_iter().collect::<Result<(), _>>() {
                         tracing::warn!(%error, "a dead letter is set aside when it is leased again");
                     }
                 }
@@ -181,8 +192,12 @@ impl RedisStore {
             .number(now.0)
             .add(reason)
             .add("");
-        self.run_surely::<i64>(&self.scripts.finish, partition, arguments, false)
-            .await?;
+        let answers = self
+            .run_surely::<i64>(&self.scripts.finish, vec![(partition, arguments)], false)
+            .await;
+        for answer in answers {
+            answer?;
+        }
         Ok(())
     }
 
@@ -202,17 +217,16 @@ impl RedisStore {
                 (partition, indexes, arguments)
             })
             .collect();
-        let answers = match &self.replicas {
-            Some(replicas) => self.begin_on_replicas(replicas, &begins).await,
-            None => {
-                join_all(begins.iter().map(|(partition, _, attempts)| {
-                    let mut arguments = Arguments::default();
-                    arguments.flag(false);
-                    arguments.0.extend(attempts.0.iter().cloned());
-                    self.run_surely::<Vec<u8>>(&self.scripts.begin, *partition, arguments, true)
-                }))
+        let answers = if let Some(replicas) = &self.replicas {
+            self.begin_on_replicas(replicas, &begins).await
+        } else {
+            let runs = begins.iter().map(|(partition, _, attempts)| {
+                let mut arguments = Arguments::default();
+                arguments.flag(false).append(attempts);
+                (*partition, arguments)
+            });
+            self.run_surely::<Vec<u8>>(&self.scripts.begin, runs.collect(), true)
                 .await
-            }
         };
         let mut all = vec![false; attempts.len()];
         let mut last_failure = None;
@@ -235,37 +249,33 @@ impl RedisStore {
 
     pub(super) async fn finish_all(&self, finishes: &[Finish]) -> Vec<Result<(), StoreError>> {
         let groups = self.by_partition(finishes, |finish| (&finish.workspace, &finish.subject));
-        let answers = join_all(groups.into_iter().map(async |(partition, indexes)| {
-            let answer = self.finish_in(partition, &indexes, finishes).await;
-            (indexes, answer)
-        }))
-        .await;
         let mut all = vec![Ok(()); finishes.len()];
-        for (indexes, answer) in answers {
-            if let Err(error) = answer {
-                for index in indexes {
-                    all[index] = Err(error.clone());
+        let (mut runs, mut sent) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+        for (partition, indexes) in groups {
+            let mut arguments = Arguments::default();
+            arguments.number(self.kept.as_millis());
+            let added = indexes
+                .iter()
+                .try_for_each(|&index| add_finish(&mut arguments, &finishes[index]));
+            match added {
+                Ok(()) => {
+                    runs.push((partition, arguments));
+                    sent.push((partition, indexes));
+                }
+                Err(error) => indexes.iter().for_each(|&index| all[index] = Err(error.clone())),
+            }
+        }
+        let answers = self.run_surely::<i64>(&self.scripts.finish, runs, false).await;
+        for ((partition, indexes), answer) in sent.into_iter().zip(answers) {
+            for index in indexes {
+                match &answer {
+                    Err(failure) => all[index] = Err(failure.clone().into()),
+                    Ok(_) if finishes[index].state.is_ended() => {}
+                    Ok(_) => self.outbox.add(partition, finishes[index].due_at.0),
                 }
             }
         }
         all
-    }
-
-    /// Writes the ends of one partition.
-    async fn finish_in(&self, partition: usize, indexes: &[usize], finishes: &[Finish]) -> Result<(), StoreError> {
-        let mut arguments = Arguments::default();
-        arguments.number(self.kept.as_millis());
-        for &index in indexes {
-            add_finish(&mut arguments, &finishes[index])?;
-        }
-        self.run_surely::<i64>(&self.scripts.finish, partition, arguments, false)
-            .await?;
-        for &index in indexes {
-            if !finishes[index].state.is_ended() {
-                self.outbox.add(partition, finishes[index].due_at.0);
-            }
-        }
-        Ok(())
     }
 
     /// Positions of items, by the partition of their customer.
@@ -288,7 +298,10 @@ impl RedisStore {
     pub(super) async fn depth(&self) -> Result<u64, StoreError> {
         let depths = join_all((0..self.keys.count()).map(async |partition| {
             let key = self.keys.partition(partition);
-            self.scripts.depth.run::<u64>(&self.link, key, &[]).await
+            self.scripts
+                .depth
+                .run::<u64>(&self.link, key, &Arguments::default())
+                .await
         }));
         let mut sum = 0;
         for depth in depths.await {

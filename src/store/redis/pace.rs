@@ -31,11 +31,7 @@ impl RedisStore {
                 arguments.number(limit + 1);
             }
         }
-        let answers: Vec<u64> = self
-            .scripts
-            .pace
-            .run(&self.link, &self.keys.pace(), &arguments.0)
-            .await?;
+        let answers: Vec<u64> = self.scripts.pace.run(&self.link, &self.keys.pace(), &arguments).await?;
         Ok(answers
             .chunks_exact(2)
             .map(|answer| Slot {

@@ -95,7 +95,7 @@ impl RedisStore {
         for (partition, _, arguments) in group.iter().map(|&index| &begins[index]) {
             // The pipeline may be sent again on a new connection.
             let begin = self.scripts.begin.in_full(self.keys.partition(*partition));
-            pipeline.add_command(begin).arg("1").arg(&arguments.0);
+            pipeline.add_command(begin).arg("1").arg(arguments);
         }
         let waited = replicas.link.pipeline_and_wait(pipeline, slot, replicas.wanted).await;
         let (answers, lacks) = match waited {
@@ -134,12 +134,7 @@ impl RedisStore {
     async fn hand_back(&self, partition: usize, arguments: &Arguments) {
         let added = self.outbox.expect(partition);
         let key = self.keys.partition(partition);
-        match self
-            .scripts
-            .hand_back
-            .run::<String>(&self.link, key, &arguments.0)
-            .await
-        {
+        match self.scripts.hand_back.run::<String>(&self.link, key, arguments).await {
             Ok(due) => self.outbox.learn(partition, added, super::agenda::score(&due)),
             Err(failure) => tracing::warn!(%failure, "attempts that were not made are in doubt"),
         }

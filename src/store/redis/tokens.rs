@@ -29,7 +29,7 @@ impl SharedTokens for RedisStore {
             .number(fresh.end().0)
             .number(KEPT_MS);
         let key = self.keys.token(name);
-        let (text, made_at): (String, i64) = self.scripts.share_token.run(&self.link, &key, &arguments.0).await?;
+        let (text, made_at): (String, i64) = self.scripts.share_token.run(&self.link, &key, &arguments).await?;
         Ok(SharedToken {
             text,
             made_at: Timestamp(made_at),

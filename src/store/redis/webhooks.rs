@@ -40,7 +40,7 @@ impl RedisStore {
         };
         arguments.add(&webhook.body);
         let written: i64 = (self.scripts.put_webhook)
-            .run(&self.link, &self.keys.webhooks(), &arguments.0)
+            .run(&self.link, &self.keys.webhooks(), &arguments)
             .await?;
         Ok(written == 1)
     }
@@ -56,7 +56,7 @@ impl WebhookStore for RedisStore {
         let mut arguments = Arguments::default();
         arguments.add(workspace.as_str());
         let kept: Vec<Kept> = (self.scripts.webhooks)
-            .run(&self.link, &self.keys.webhooks(), &arguments.0)
+            .run(&self.link, &self.keys.webhooks(), &arguments)
             .await?;
         kept.into_iter().map(read).collect()
     }
@@ -70,7 +70,7 @@ impl WebhookStore for RedisStore {
         let mut arguments = Arguments::default();
         arguments.number(now.0).number(until.0).number(limit);
         let kept: Vec<Kept> = (self.scripts.lease_webhooks)
-            .run(&self.link, &self.keys.webhooks(), &arguments.0)
+            .run(&self.link, &self.keys.webhooks(), &arguments)
             .await?;
         kept.into_iter().map(read).collect()
     }
@@ -83,7 +83,7 @@ impl WebhookStore for RedisStore {
         let mut arguments = Arguments::default();
         arguments.add(workspace.as_str()).add(id);
         let deleted: i64 = (self.scripts.delete_webhook)
-            .run(&self.link, &self.keys.webhooks(), &arguments.0)
+            .run(&self.link, &self.keys.webhooks(), &arguments)
             .await?;
         Ok(deleted == 1)
     }

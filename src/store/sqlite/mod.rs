@@ -8,10 +8,12 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
 
 use crate::engine::ports::StoreError;
 
@@ -35,14 +37,17 @@ use writer::Writer;
 /// The database's name in its directory.
 const FILE: &str = "beckon.sqlite3";
 
-/// Reading connections kept open.
-const READERS_MAX: usize = 4;
+/// Reading connections. Opening one costs as much as a hundred reads, so further readers wait for one of these.
+const READERS_MAX: usize = 8;
+/// A reader waits this long for a connection, and is then turned away.
+const READER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open database.
 pub struct SqliteStore {
     path: PathBuf,
     writer: Writer,
-    readers: std::sync::Arc<Mutex<Vec<Connection>>>,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    reading: Arc<Semaphore>,
     pace: pace::Pace,
     _lock: File,
 }
@@ -69,7 +74,8 @@ impl SqliteStore {
         Ok(Self {
             path,
             writer: Writer::start(connection, copying)?,
-            readers: std::sync::Arc::new(Mutex::new(Vec::new())),
+            readers: Arc::default(),
+            reading: Arc::new(Semaphore::new(READERS_MAX)),
             pace: pace::Pace::new(),
             _lock: lock,
         })
@@ -80,7 +86,9 @@ impl SqliteStore {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let readers = std::sync::Arc::clone(&self.readers);
+        let place = tokio::time::timeout(READER_TIMEOUT, Arc::clone(&self.reading).acquire_owned()).await;
+        let place = place.map_err(|_| StoreError::Unavailable("too many reads wait".to_owned()))?;
+        let readers = Arc::clone(&self.readers);
         let path = self.path.clone();
         let run = move || {
             let pooled = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -89,10 +97,8 @@ impl SqliteStore {
                 None => open_reader(&path)?,
             };
             let result = read(&connection);
-            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if readers.len() < READERS_MAX {
-                readers.push(connection);
-            }
+            readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            drop(place);
             result
         };
         tokio::task::spawn_blocking(run)

@@ -8,7 +8,6 @@ use crate::domain::{
     figures::Purchase,
     ids::GeofenceId,
     json_reader::{Node, Refusal},
-    metadata::Metadata,
 };
 use crate::geo::{Position, Shape};
 
@@ -55,6 +54,8 @@ fn person(record: &Record) -> Person<'_> {
         device: record.devices.first(),
         data: None,
         geofence: None,
+        geofence_zone: None,
+        workspace_zone: crate::domain::zone::Zone::default(),
         brand: None,
         at: now(),
     }
@@ -185,13 +186,6 @@ fn a_month_begins_where_the_customer_is() {
     device.time_zone = Some("Asia/Tokyo".to_owned());
     record.put_device(device);
     assert!(month.holds(person(&record)), "the device knows better where it is");
-    let mut tokyo = geofence("cafe", "one");
-    tokyo.metadata = Metadata::from(
-        json!({"timeZone": "Asia/Tokyo"})
-            .as_object()
-            .expect("an object")
-            .clone(),
-    );
     let nowhere = {
         let mut record = record.clone();
         record.devices.clear();
@@ -200,7 +194,7 @@ fn a_month_begins_where_the_customer_is() {
     };
     assert!(!month.holds(person(&nowhere)), "UTC");
     assert!(month.holds(Person {
-        geofence: Some(&tokyo),
+        geofence_zone: crate::domain::zone::Zone::named("Asia/Tokyo").ok(),
         ..person(&nowhere)
     }));
 }
@@ -358,7 +352,11 @@ fn local_time_goes_by_the_clock_over_midnight_and_over_changes_of_the_clock() {
     // The clocks go back at 2:00 on the first of November: that hour comes twice.
     assert!(then("2026-11-01T05:30:00Z") && then("2026-11-01T06:30:00Z") && !then("2026-11-01T07:30:00Z"));
     record.profile.time_zone = None;
-    assert!(!night.holds(person(&record)), "nobody knows whose clock");
+    let at_half_past_one = Person {
+        at: at("2026-11-01T01:30:00Z"),
+        ..person(&record)
+    };
+    assert!(night.holds(at_half_past_one), "by the workspace's clock");
 }
 
 #[test]
