@@ -93,6 +93,18 @@ fn holds(root: &Value, schema: &Value, value: &Value) -> bool {
 fn fits(pattern: &str, text: &str) -> bool {
     match pattern {
         "^P" => text.starts_with('P'),
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}" => {
+            let is_dash = |index: usize| index == 4 || index == 7;
+            let mut start = text.bytes().take(10).enumerate();
+            text.len() >= 10
+                && start.all(|(index, byte)| {
+                    if is_dash(index) {
+                        byte == b'-'
+                    } else {
+                        byte.is_ascii_digit()
+                    }
+                })
+        }
         "^https://" => text.starts_with("https://"),
         "^[A-Za-z0-9._-]+$" => {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

@@ -55,7 +55,7 @@ impl Rule {
                 What is missing makes a rule false."),
             "$ref": "#/$defs/rule",
             "$defs": {
-                "instant": {"type": "string", "description": "RFC 3339 with zone, or a date (its midnight in UTC)."},
+                "instant": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}", "description": "RFC 3339 with zone, or a date (its midnight in UTC)."},
                 "duration": {"type": "string", "pattern": "^P", "description": "ISO 8601, without months and years."},
                 "scalar": {"anyOf": [{"type": "string", "maxLength": TEXT_BYTES_MAX}, {"type": "number"}, {"type": "boolean"}]},
                 "rule": {"oneOf": [
