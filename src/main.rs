@@ -5,12 +5,6 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use mimalloc::MiMalloc;
-
-/// What one thread makes another one drops all the time (requests, commits, pushes); the system's allocator makes them wait
-/// for each other there.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let command = cli::Command::parse();

@@ -19,11 +19,6 @@ mod world;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mimalloc::MiMalloc;
-
-/// As the server has it.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Puts Beckon under load and says what it does, beside an HTTP server that does nothing.
 #[derive(Parser)]

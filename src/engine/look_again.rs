@@ -13,6 +13,7 @@ use crate::domain::{
     delivery::{Delivery, DeliveryState, Push, PushTarget, Suppression},
     geofence::Geofence,
     ladder::LadderStep,
+    message::Reader,
     offer_code::OfferCode,
     presence::PresenceRules,
     record::Record,
@@ -128,10 +129,15 @@ impl Wanted<'_> {
         let mut context = json!({
             "user": user,
             "offer": self.offer.terms,
-            "geofence": self.geofence.map(|geofence| json!({
-                "tag": geofence.id.tag, "externalId": geofence.id.external_id,
-                "description": geofence.description, "metadata": geofence.metadata,
-            })),
+            "geofence": delivery.geofence.as_ref().map(|id| {
+                // Messages count on it. A geofence without one, or gone since, goes by its id.
+                let described = self.geofence.and_then(|geofence| geofence.description.as_deref());
+                json!({
+                    "tag": id.tag, "externalId": id.external_id,
+                    "description": described.unwrap_or(id.external_id.as_str()),
+                    "metadata": self.geofence.map(|geofence| &geofence.metadata),
+                })
+            }),
             "event": delivery.data,
             "ladder": delivery.ladder.as_ref().map(|ladder| json!({"step": ladder.step})),
         });
@@ -143,10 +149,14 @@ impl Wanted<'_> {
             context["usual"] = json!(figures.usual);
             context["visits"] = json!(figures.visits);
         }
+        let reader = Reader {
+            locale: profile.locale(Some(self.device)),
+            time_zone: profile.time_zone(Some(self.device)),
+        };
         let message = self
             .offer
             .messages
-            .render(profile.locale(Some(self.device)), &context)
+            .render(&reader, &context)
             .map_err(|_| Suppression::Template)?;
         let mut data = vec![
             ("deliveryId".to_owned(), delivery.id.to_string()),

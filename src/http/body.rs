@@ -11,6 +11,8 @@ use super::problem::{Code, Problem};
 /// Most unknown fields named in one `Beckon-Warning`.
 const UNKNOWN_NAMED_MAX: usize = 10;
 
+/// Most headers of warnings in one answer.
+const WARNINGS_MAX: usize = 10;
 /// Longest locale or time zone, in bytes.
 const SHORT_BYTES_MAX: usize = 100;
 
@@ -118,6 +120,15 @@ impl UnknownFields {
             "Beckon-Warning",
             format!("unknown fields ignored: {}", names.join(", ")),
         ));
+    }
+}
+
+/// Adds a `Beckon-Warning` header for what was taken but should be looked at.
+pub(super) fn warn(response: &mut HttpResponseBuilder, warnings: &[String]) {
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    for warning in warnings.iter().take(WARNINGS_MAX) {
+        let warning: String = warning.chars().map(printable).collect();
+        response.append_header(("Beckon-Warning", warning));
     }
 }
 

@@ -60,9 +60,15 @@ fn answered(app: &App, caller: &Caller, campaign: &Campaign, mut document: Value
     document
 }
 
-/// Checks a document, stores it and makes it current.
-async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) -> Result<Campaign, Problem> {
+/// Checks a document, stores it and makes it current. What should be looked at comes with it.
+async fn store(
+    app: &App,
+    caller: &Caller,
+    id: &CampaignId,
+    document: &Value,
+) -> Result<(Campaign, Vec<String>), Problem> {
     let mut campaign = Campaign::read(document, 0).map_err(|refusal| refused(&refusal))?;
+    let warnings = campaign.try_out(document).map_err(|refusal| refused(&refusal))?;
     if campaign.id != *id {
         let refusal = Refusal {
             pointer: "/id".to_owned(),
@@ -82,7 +88,7 @@ async fn store(app: &App, caller: &Caller, id: &CampaignId, document: &Value) ->
         Ok::<_, Problem>(version)
     })
     .await??;
-    Ok(campaign)
+    Ok((campaign, warnings))
 }
 
 /// Editors fetch it, so it asks for no key. It tells nothing of what the server has.
@@ -109,8 +115,10 @@ async fn put(
         fields.remove("$schema");
         fields.entry("id").or_insert_with(|| json!(id));
     }
-    let campaign = store(&app, &caller, &id, &document).await?;
-    Ok(HttpResponse::Ok().json(answered(&app, &caller, &campaign, document)))
+    let (campaign, warnings) = store(&app, &caller, &id, &document).await?;
+    let mut response = HttpResponse::Ok();
+    body::warn(&mut response, &warnings);
+    Ok(response.json(answered(&app, &caller, &campaign, document)))
 }
 
 async fn documents(app: &App, caller: &Caller) -> Result<Vec<(Campaign, Value)>, Problem> {
@@ -184,7 +192,7 @@ async fn set_status(app: &App, caller: &Caller, id: &str, status: CampaignStatus
     if status == CampaignStatus::Active {
         refuse_what_is_over(app, caller, &document)?;
     }
-    let campaign = store(app, caller, &id, &document).await?;
+    let (campaign, _) = store(app, caller, &id, &document).await?;
     Ok(HttpResponse::Ok().json(answered(app, caller, &campaign, document)))
 }
 

@@ -208,7 +208,7 @@ fn comes_to_one_end(stage: &Stage, count: usize) {
     write_settings(stage, &cuts);
     let mut servers = Servers::start(stage, count);
     let trigger = json!({"on": "event", "type": "news"});
-    let offers = json!([{"message": {"en": {"title": "{{ event.number }}", "body": "b"}}}]);
+    let offers = json!([{"message": {"en": {"title": "{{ event.number | default('none') }}", "body": "b"}}}]);
     let campaign = json!({"trigger": trigger, "validFor": "P1D", "offers": offers});
     servers.api().ok("PUT", "/v1/campaigns/news", &campaign);
     put_customers(servers.api(), plan.customers);

@@ -98,7 +98,7 @@ fn a_campaigns_options_reach_the_phone_and_a_cut_text_leaves_a_note() {
         "shop",
         &json!({
             "push": {"priority": "normal", "threadId": "offers", "data": {"url": "app://7"}},
-            "offers": [{"push": {"badge": 1}, "message": {"en": {"title": "t", "body": "{{ user.traits.story }}"}}}],
+            "offers": [{"push": {"badge": 1}, "message": {"en": {"title": "t", "body": "{{ user.traits.story | default('none') }}"}}}],
         }),
     );
     let story = json!({"traits": {"story": "é".repeat(2100)}});
@@ -206,7 +206,8 @@ fn a_topics_followers_who_are_there_are_told_once() {
     world
         .api
         .put_circles("airport", &[("airport", "main", SHOP.0, SHOP.1, 500.0)]);
-    let offers = json!([{"message": {"en": {"title": "Sorry", "body": "{{ event.delayMinutes }} min"}}}]);
+    let offers =
+        json!([{"message": {"en": {"title": "Sorry", "body": "{{ event.delayMinutes | default('some') }} min"}}}]);
     let trigger = json!({"on": "event", "type": "flight.delayed", "present": {"tag": "airport"}});
     world.api.ok(
         "PUT",

@@ -17,7 +17,7 @@ fn world() -> World {
     let message =
         |body: &str| json!({"en": {"title": "Step {{ ladder.step }}: {{ event.delayMinutes }} min", "body": body}});
     let campaign = json!({
-        "class": "service", "status": "draft",
+        "class": "service", "status": "draft", "defaults": {"event.delayMinutes": "many"},
         "trigger": {"on": "event", "type": "flight.delayed", "present": {"tag": "airport", "within": "PT30M"},
                     "ladder": {"field": "delayMinutes", "every": 45, "per": "topic"},
                     "until": ["flight.boarded", "flight.cancelled"]},
@@ -124,6 +124,7 @@ fn everybody_in_a_place_is_told_and_nobody_else() {
     let world = world();
     let campaign = json!({
         "class": "service", "trigger": {"on": "event", "type": "gate.changed"}, "stillThere": false,
+        "defaults": {"geofence.externalId": "Gates", "event.gate": "?"},
         "offers": [{"message": {"en": {"title": "{{ geofence.externalId }}", "body": "Gate {{ event.gate }}"}}}],
     });
     world.api.ok("PUT", "/v1/campaigns/gate", &campaign);

@@ -24,6 +24,7 @@ mod harness;
 mod late;
 mod live;
 mod mall;
+mod messages;
 mod moves;
 mod nginx;
 mod nodes;

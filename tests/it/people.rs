@@ -60,7 +60,7 @@ fn the_push_at_the_shop_names_the_product_she_usually_buys() {
     let offers = json!([
         offer(
             &json!({"purchased": {"category": "skincare"}, "atLeast": 2}),
-            "Your {{ usual.skincare }}, {{ user.name }}"
+            "Your {{ usual.skincare | default('serum') }}, {{ user.name | default('dear guest') }}"
         ),
         offer(&Value::Null, "For {{ usual.skincare | default('everybody') }}"),
     ]);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     ids::{BrandId, CampaignId},
     json_reader::{Node, Refusal},
+    message::{Sample, Words},
     pace::Speed,
     push_options::PushOptions,
     rule::Rule,
@@ -206,22 +207,28 @@ impl Campaign {
             "push",
             "budget",
             "offers",
+            "defaults",
+            "defaultLocale",
+            "sample",
         ])?;
         let push = node.field("push")?.map_or_else(
             || Ok(PushOptions::default()),
             |push| PushOptions::read(&push, &PushOptions::default()),
         )?;
         let push = Arc::new(push);
+        let trigger_node = node.required("trigger")?;
+        let trigger = Trigger::read(&trigger_node)?;
+        let words = Words::read(&node, trigger.has_geofence(), trigger.has_ladder())?;
+        Sample::read(&node, &words)?;
         let offers = node.required("offers")?;
         let offers_read = offers
             .items(OFFERS_MAX)?
             .iter()
-            .map(|offer| Offer::read(offer, &push))
+            .map(|offer| Offer::read(offer, &push, &words))
             .collect::<Result<Vec<Offer>, Refusal>>()?;
         if offers_read.is_empty() {
             return Err(offers.refuse("needs at least one offer"));
         }
-        let trigger = node.required("trigger")?;
         let during_opening_hours = node.field("duringOpeningHours")?;
         let still_there = node.field("stillThere")?.map_or(Ok(false), |flag| flag.boolean())?;
         let campaign = Self {
@@ -240,7 +247,7 @@ impl Campaign {
             priority: node
                 .field("priority")?
                 .map_or(Ok(0), |priority| priority.integer(-1000, 1000))?,
-            trigger: Trigger::read(&trigger)?,
+            trigger,
             audience: node.field("audience")?.map(|rule| Rule::read(&rule)).transpose()?,
             schedule: node
                 .field("schedule")?
@@ -277,11 +284,25 @@ impl Campaign {
             } => (true, present.within.is_none()),
         };
         if still_there && !can_stay {
-            return Err(trigger.refuse("`stillThere` needs a trigger that puts the customer into a geofence"));
+            return Err(trigger_node.refuse("`stillThere` needs a trigger that puts the customer into a geofence"));
         }
         if let Some(flag) = during_opening_hours.filter(|_| campaign.during_opening_hours && !has_place) {
             return Err(flag.refuse("needs a trigger with geofences, or an event with `present`"));
         }
         Ok(campaign)
+    }
+
+    /// Tries every message with the document's `sample`, to be called when a campaign is saved. Refuses what comes out
+    /// empty; answers which texts are longer than phones show.
+    pub fn try_out(&self, document: &Value) -> Result<Vec<String>, Refusal> {
+        let node = Node::root(document);
+        let words = Words::read(&node, self.trigger.has_geofence(), self.trigger.has_ladder())?;
+        let sample = Sample::read(&node, &words)?;
+        let mut warnings = Vec::new();
+        for (index, offer) in self.offers.iter().enumerate() {
+            let pointer = format!("/offers/{index}/message");
+            warnings.extend(offer.messages.try_out(&pointer, &sample, &offer.seen_terms())?);
+        }
+        Ok(warnings)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::codes::Codes;
 use crate::domain::{
     json_reader::{Node, Refusal},
-    message::Messages,
+    message::{Messages, Words},
     push_options::PushOptions,
     rule::Rule,
 };
@@ -37,7 +37,12 @@ pub struct Offer {
 }
 
 impl Offer {
-    pub(super) fn read(node: &Node<'_>, push: &Arc<PushOptions>) -> Result<Self, Refusal> {
+    /// What its messages can count on.
+    pub(super) fn seen_terms(&self) -> Value {
+        seen_terms(&self.terms, &self.codes)
+    }
+
+    pub(super) fn read(node: &Node<'_>, push: &Arc<PushOptions>, words: &Words) -> Result<Self, Refusal> {
         node.only(&["when", "value", "offer", "message", "push"])?;
         let (mut content, mut codes) = (None, Codes::None);
         let terms = match node.field("offer")? {
@@ -88,17 +93,26 @@ impl Offer {
         };
         Ok(Self {
             when: node.field("when")?.map(|rule| Rule::read(&rule)).transpose()?,
+            messages: Messages::read(&node.required("message")?, words, &seen_terms(&terms, &codes))?,
             terms,
             codes,
             worth: node.field("value")?.map(|worth| read_worth(&worth)).transpose()?,
             content,
-            messages: Messages::read(&node.required("message")?)?,
             push: node.field("push")?.map_or_else(
                 || Ok(Arc::clone(push)),
                 |own| PushOptions::read(&own, push).map(Arc::new),
             )?,
         })
     }
+}
+
+/// What messages can count on: the terms, and a code where each push gets its own.
+fn seen_terms(terms: &Value, codes: &Codes) -> Value {
+    let mut seen = terms.clone();
+    if let (Some(fields), false) = (seen.as_object_mut(), *codes == Codes::None) {
+        fields.insert("code".to_owned(), Value::from("7KQ4-M2ZD-9XFT"));
+    }
+    seen
 }
 
 /// What a push is worth to the marketer: any number from 0, in a unit of their own.

@@ -165,6 +165,19 @@ impl GeofenceSelector {
 }
 
 impl Trigger {
+    /// Whether it is about a customer in a geofence, or one who has just left it.
+    pub fn has_geofence(&self) -> bool {
+        match self {
+            Self::Entered(_) | Self::Exited(_) | Self::Scanned(_) | Self::Dwelled { .. } => true,
+            Self::Event { present, .. } => present.is_some(),
+        }
+    }
+
+    /// Whether it counts the steps of a ladder.
+    pub fn has_ladder(&self) -> bool {
+        matches!(self, Self::Event { ladder: Some(_), .. })
+    }
+
     pub(super) fn read(node: &Node<'_>) -> Result<Self, Refusal> {
         let kind = node.required("on")?.one_of(&[
             ("entered", TriggerKind::Entered),
