@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
 
 mod backup;
+mod campaigns;
 mod client;
 mod configuration;
 mod dead_letters;
@@ -41,6 +42,9 @@ enum What {
     /// Check and import geofence files
     #[command(subcommand)]
     Geofences(geofences::Geofences),
+    /// Keep campaigns as files: check, push and pull them
+    #[command(subcommand)]
+    Campaigns(campaigns::Campaigns),
     /// Post a recorded track as check-ins
     Replay(replay::Replay),
     /// Tell why a customer got a push, or none
@@ -69,6 +73,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         What::Demo(command) => runtime()?.block_on(command.run()),
         What::Sandbox(command) => runtime()?.block_on(command.run()),
         What::Geofences(command) => command.run(),
+        What::Campaigns(command) => command.run(),
         What::Replay(command) => command.run(),
         What::Why(command) => command.run(),
         What::Keys(command) => command.run(),

@@ -32,4 +32,6 @@ pub mod waiting;
 pub mod zone;
 
 #[cfg(test)]
+mod schema_check;
+#[cfg(test)]
 mod tests;

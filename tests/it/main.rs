@@ -9,6 +9,7 @@
 mod alliance;
 mod api;
 mod bad_input;
+mod campaign_files;
 mod campaigns;
 mod chaos;
 mod crash;

@@ -23,8 +23,11 @@ mod offer;
 mod quiet;
 mod rules;
 mod schedule;
+mod schema;
 mod trigger;
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;
 
@@ -181,6 +184,8 @@ impl Campaign {
     pub fn read(document: &Value, version: u32) -> Result<Self, Refusal> {
         let node = Node::root(document);
         node.only(&[
+            // Editors look there for the schema.
+            "$schema",
             "id",
             "status",
             "brand",
