@@ -32,7 +32,7 @@ impl Campaign {
         definitions.insert("push".to_owned(), push());
         let rule = |description: &str| json!({"$ref": "#/$defs/rule", "description": description});
         let flag = |description: &str| json!({"type": "boolean", "description": description});
-        json!({
+        let mut schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": "Campaign",
             "description": "When to speak, to whom, with which offer and how often.",
@@ -66,17 +66,36 @@ impl Campaign {
                 "budget": {"type": "object", "description": "How many pushes there may be in all.",
                     "required": ["max"], "additionalProperties": false,
                     "properties": {"max": {"type": "integer", "minimum": 1, "maximum": BUDGET_MAX}}},
-                "defaults": {"type": "object", "description": "What templates say for what is not known, by the variable's path."},
-                "defaultLocale": {"type": "string", "description": "The language that counts when no other fits, such as en."},
-                "sample": {"type": "object", "description": "Whom templates are tried with when the campaign is saved.",
-                    "additionalProperties": false,
-                    "properties": {"user": {}, "geofence": {}, "event": {}, "usual": {}, "visits": {}, "ladder": {}}},
                 "offers": {"type": "array", "minItems": 1, "maxItems": OFFERS_MAX, "items": {"$ref": "#/$defs/offer"},
                     "description": "The first whose `when` holds is made."},
             },
             "$defs": definitions,
-        })
+        });
+        for (name, field) in message_fields() {
+            schema["properties"][name] = field;
+        }
+        schema
     }
+}
+
+/// What all messages of a campaign share.
+fn message_fields() -> [(&'static str, Value); 3] {
+    [
+        (
+            "defaults",
+            json!({"type": "object", "description": "What templates say for what is not known, by the variable's path."}),
+        ),
+        (
+            "defaultLocale",
+            json!({"type": "string", "description": "The language that counts when no other fits, such as en."}),
+        ),
+        (
+            "sample",
+            json!({"type": "object", "description": "Whom templates are tried with when the campaign is saved.",
+                "additionalProperties": false,
+                "properties": {"user": {}, "geofence": {}, "event": {}, "usual": {}, "visits": {}, "ladder": {}}}),
+        ),
+    ]
 }
 
 fn names<T>(known: &[(&'static str, T)]) -> Vec<&'static str> {
