@@ -253,6 +253,7 @@ impl Record {
     fn forget_places(&mut self) {
         if self.profile.consent.location == Some(false) {
             self.been.clear();
+            self.waiting.retain(|waiting| waiting.occasion.geofence.is_none());
         }
     }
 }

@@ -215,8 +215,8 @@ impl Engine {
         if let Some(record) = self.records.get(workspace, &subject).await? {
             self.finish_moves(workspace, &subject, &record).await?;
         }
-        self.store.offers.forget_grants(workspace, &subject).await?;
-        self.records
+        let existed = self
+            .records
             .change(workspace, &subject, |record: &mut Record, exists| {
                 let releases = record.devices.iter().map(|device| device.id.clone()).collect();
                 let write = if exists { Write::Erase } else { Write::Nothing };
@@ -225,7 +225,10 @@ impl Engine {
                     ..Change::new(exists, write)
                 }
             })
-            .await
+            .await?;
+        // After the rows of the outbox: none of them claims anything any more.
+        self.store.offers.forget_grants(workspace, &subject).await?;
+        Ok(existed)
     }
 }
 

@@ -125,7 +125,7 @@ fn what_was_paused_stays_paused_and_a_wrong_file_stops_all() {
     std::fs::write(path("wrong.json"), "{\n \"id\": \"wrong\",\n \"priority\": \"high\"\n}").expect("written");
     let (code, text) = beckon(Some(&world), &["push", &there]);
     assert!(
-        code == Some(1) && text.contains("wrong.json: line 1: /offers: is required"),
+        code == Some(1) && text.contains("wrong.json: line 1: /trigger: is required"),
         "{text}"
     );
     assert_eq!(

@@ -80,7 +80,7 @@ pub(super) fn may_push(
     context: Context<'_>,
 ) -> Result<(), Objection> {
     let rules = &context.catalogue.settings.campaigns;
-    let at = occasion.at;
+    let at = occasion.counts_at;
     let never = |suppression| Err(Objection::Never(suppression));
     if !record.profile.consent.allows(Purpose::Push, campaign.brand.as_ref()) {
         return never(Suppression::Consent);

@@ -99,7 +99,7 @@ pub(super) fn ask_again(record: &mut Record, context: Context<'_>, effects: &mut
     let occasions: Vec<Occasion<'_>> = due
         .iter()
         .zip(&outside)
-        .map(|(waiting, outside)| Occasion::kept(&waiting.occasion, outside.as_ref(), context))
+        .map(|(waiting, outside)| Occasion::kept(waiting, outside.as_ref(), context))
         .collect();
     let mut asked = Vec::new();
     for (waiting, occasion) in due.iter().zip(&occasions) {
@@ -185,7 +185,7 @@ fn conclude(record: &mut Record, mut asked: Vec<Asked<'_>>, context: Context<'_>
             Answer::Speaks(fit) => Some(Contender {
                 campaign: asked[*position].campaign,
                 offer: fit.offer,
-                at: asked[*position].occasion.at,
+                at: asked[*position].occasion.counts_at,
             }),
             Answer::Silent(_) | Answer::Outranked(_) | Answer::Waits(..) => None,
         })
@@ -210,7 +210,7 @@ fn speak(record: &mut Record, asked: &mut Asked<'_>, context: Context<'_>, effec
         return None;
     };
     let delivery = deliver(record, campaign, fit, occasion, context)?;
-    record.note_send(campaign, occasion.at, context.now);
+    record.note_send(campaign, occasion.counts_at, context.now);
     if let Some(step) = &fit.ladder {
         record.tell_step(&campaign.id, step, context.now);
     }

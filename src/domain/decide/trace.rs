@@ -196,7 +196,7 @@ fn check_limits(
     context: Context<'_>,
 ) {
     let rules = &context.catalogue.settings.campaigns;
-    let at = occasion.at;
+    let at = occasion.counts_at;
     let said = match record.profile.consent.to(Purpose::Push, campaign.brand.as_ref()) {
         Some(true) => "given",
         Some(false) => "refused",
@@ -272,7 +272,7 @@ fn check_choice(
             let mine = Contender {
                 campaign: one.campaign,
                 offer: offer.unwrap_or_default(),
-                at: one.occasion.at,
+                at: one.occasion.counts_at,
             };
             let better = winner.and_then(|winner| contender(&asked[winner]));
             let why = better.map(|better| why_outranked(&better, &mine, record, context));
@@ -303,6 +303,6 @@ fn contender<'a>(asked: &Asked<'a>) -> Option<Contender<'a>> {
     Some(Contender {
         campaign: asked.campaign,
         offer: *offer,
-        at: asked.occasion.at,
+        at: asked.occasion.counts_at,
     })
 }
