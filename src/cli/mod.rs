@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
 
 mod backup;
+mod campaigns;
 mod client;
 mod configuration;
 mod dead_letters;
@@ -17,6 +18,7 @@ mod progress;
 mod replay;
 mod sandbox;
 mod serve;
+mod why;
 
 /// Turns "this customer is here, now" into one well-chosen push.
 ///
@@ -40,8 +42,13 @@ enum What {
     /// Check and import geofence files
     #[command(subcommand)]
     Geofences(geofences::Geofences),
+    /// Keep campaigns as files: check, push and pull them
+    #[command(subcommand)]
+    Campaigns(campaigns::Campaigns),
     /// Post a recorded track as check-ins
     Replay(replay::Replay),
+    /// Tell why a customer got a push, or none
+    Why(why::Why),
     /// Make, list and remove API keys
     Keys(keys::Keys),
     /// Look at pushes that were set aside, and queue them anew
@@ -66,7 +73,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         What::Demo(command) => runtime()?.block_on(command.run()),
         What::Sandbox(command) => runtime()?.block_on(command.run()),
         What::Geofences(command) => command.run(),
+        What::Campaigns(command) => command.run(),
         What::Replay(command) => command.run(),
+        What::Why(command) => command.run(),
         What::Keys(command) => command.run(),
         What::DeadLetters(command) => command.run(),
         What::Backup(command) => command.run(),

@@ -213,6 +213,8 @@ pub struct Profile {
     pub locale: Option<String>,
     /// IANA name of the zone they live in; it counts where a device tells none.
     pub time_zone: Option<String>,
+    /// Whether every decision about them tells how it came about.
+    pub debug: bool,
 }
 
 impl Profile {

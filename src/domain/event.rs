@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 
 use super::{
     campaign::HoldoutScope,
-    delivery::{DeliveryState, Suppression},
+    delivery::{DeliveryState, Suppression, TriggerKind},
     geofence::Geofence,
     ids::{CampaignId, CauseId, DeliveryId, DeviceId, EventId, GeofenceId, SetName, Topic, UserId},
     metadata::Metadata,
     presence::{Doubt, Evidence, ExitReason},
     time::{DurationMs, Timestamp},
+    trace::Check,
     waiting::WaitsFor,
 };
 
@@ -174,6 +175,9 @@ pub struct Verdict {
     /// For what it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<WaitsFor>,
+    /// How it came about, where the decision tells that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<Check>,
 }
 
 /// What became of a push on the phone.
@@ -212,7 +216,13 @@ pub enum Fact {
     Decision {
         /// About which event.
         event: EventId,
-        /// When.
+        /// What that was.
+        trigger: TriggerKind,
+        /// Where it happened.
+        geofence: Option<GeofenceId>,
+        /// The type of an outside event.
+        event_type: Option<String>,
+        /// When they were asked.
         at: Timestamp,
         /// What each said.
         verdicts: Vec<Verdict>,

@@ -219,9 +219,13 @@ fn name_of(namespace: &Uuid, parts: &[&str]) -> Uuid {
 
 /// A number from 0 to below 1 that follows from the parts alone and is even over them (the first bits of a SHA-1).
 pub(super) fn place_in_shares(parts: &[&str]) -> f64 {
+    share_place(&name_of(&SHARE_NAMESPACE, parts))
+}
+
+fn share_place(name: &Uuid) -> f64 {
     /// As many as a double holds; the bits that say which UUID it is come after them.
     const BITS: u32 = 48;
-    let (high, _) = name_of(&SHARE_NAMESPACE, parts).as_u64_pair();
+    let (high, _) = name.as_u64_pair();
     (high >> (u64::BITS - BITS)) as f64 / (1_u64 << BITS) as f64
 }
 
@@ -241,6 +245,11 @@ impl DeliveryId {
 }
 
 impl EventId {
+    /// A number from 0 to below 1 that is even over events, by which a share of them is chosen.
+    pub fn place_in_shares(self) -> f64 {
+        share_place(&self.0)
+    }
+
     /// Derives the id from what makes an event one of its kind: `parts` are its type and its place.
     pub fn derive(workspace: &WorkspaceId, who: &str, cause: &str, parts: &[&str]) -> Self {
         let mut all = vec![workspace.as_str(), who, cause];

@@ -27,8 +27,11 @@ pub mod rule;
 mod sends;
 pub mod settings;
 pub mod time;
+pub mod trace;
 pub mod waiting;
 pub mod zone;
 
+#[cfg(test)]
+mod schema_check;
 #[cfg(test)]
 mod tests;

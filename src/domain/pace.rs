@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Greatest `max` of a speed.
-const SPEED_MAX: i64 = 1_000_000;
+pub(super) const SPEED_MAX: i64 = 1_000_000;
 /// Least and greatest `per` of a speed.
 const PER: std::ops::RangeInclusive<DurationMs> = DurationMs::from_secs(1)..=DurationMs::from_secs(24 * 3600);
 

@@ -10,17 +10,17 @@ use serde_json::Value;
 use super::json_reader::{Node, Refusal};
 
 /// Longest name of a sound, thread, category or channel, in bytes.
-const NAME_BYTES_MAX: usize = 64;
+pub(super) const NAME_BYTES_MAX: usize = 64;
 /// Longest image address, in bytes.
-const IMAGE_BYTES_MAX: usize = 1024;
+pub(super) const IMAGE_BYTES_MAX: usize = 1024;
 /// Greatest number on the app's icon.
-const BADGE_MAX: i64 = 99_999;
+pub(super) const BADGE_MAX: i64 = 99_999;
 /// Most custom fields.
-const DATA_FIELDS_MAX: usize = 20;
+pub(super) const DATA_FIELDS_MAX: usize = 20;
 /// Longest value of a custom field, in bytes.
-const DATA_VALUE_BYTES_MAX: usize = 1024;
+pub(super) const DATA_VALUE_BYTES_MAX: usize = 1024;
 /// Names that Beckon itself, Apple or Google give a meaning.
-const RESERVED: [&str; 10] = [
+pub(super) const RESERVED: [&str; 10] = [
     "aps",
     "deliveryId",
     "campaign",

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The form in which records are stored now. Raised when [`Record`] changes shape; [`Record::decode`] reads older ones.
-pub const RECORD_SCHEMA: u8 = 8;
+pub const RECORD_SCHEMA: u8 = 9;
 
 /// Most geofences that a customer has left and that are remembered; the one left first is forgotten.
 const BEEN_MAX: usize = 32;
@@ -253,6 +253,7 @@ impl Record {
     fn forget_places(&mut self) {
         if self.profile.consent.location == Some(false) {
             self.been.clear();
+            self.waiting.retain(|waiting| waiting.occasion.geofence.is_none());
         }
     }
 }

@@ -34,6 +34,11 @@ impl CampaignSends {
 impl Record {
     /// Whether the cap leaves no room for one more push of this campaign at `at`. `zone`: by whose clock days begin.
     pub fn cap_reached(&self, cap: &Cap, campaign: &Campaign, at: Timestamp, zone: Zone) -> bool {
+        self.count_for_cap(cap, campaign, at, zone) >= cap.max
+    }
+
+    /// How many pushes the cap counts at `at`.
+    pub fn count_for_cap(&self, cap: &Cap, campaign: &Campaign, at: Timestamp, zone: Zone) -> usize {
         let counted = self.sends.iter().filter(|sends| match cap.scope {
             CapScope::Campaign => sends.campaign == campaign.id,
             CapScope::Brand => sends.brand == campaign.brand && sends.class == campaign.class,
@@ -41,7 +46,7 @@ impl Record {
             CapScope::Workspace => true,
         });
         let opens = cap.per.opens(at, zone);
-        counted.map(|sends| sends.since(opens)).sum::<usize>() >= cap.max
+        counted.map(|sends| sends.since(opens)).sum()
     }
 
     /// Whether the campaign's cooldown still runs at `at`.

@@ -54,6 +54,8 @@ pub struct ProfileUpdate {
     pub locale: Option<String>,
     /// IANA name of the zone they live in.
     pub time_zone: Option<String>,
+    /// Whether every decision about them tells how it came about.
+    pub debug: Option<bool>,
 }
 
 /// Whether an update keeps what it does not name.
@@ -177,12 +179,14 @@ impl Engine {
                 if mode == UpdateMode::Replace {
                     *profile = Profile {
                         consent: std::mem::take(&mut profile.consent),
+                        debug: profile.debug,
                         ..Profile::default()
                     };
                 }
                 profile.name = update.name.clone().or(profile.name.take());
                 profile.locale = update.locale.clone().or(profile.locale.take());
                 profile.time_zone = update.time_zone.clone().or(profile.time_zone.take());
+                profile.debug = update.debug.unwrap_or(profile.debug);
                 for (name, value) in update.traits.iter().flatten() {
                     if value.is_null() {
                         profile.traits.0.remove(name);
@@ -211,8 +215,8 @@ impl Engine {
         if let Some(record) = self.records.get(workspace, &subject).await? {
             self.finish_moves(workspace, &subject, &record).await?;
         }
-        self.store.offers.forget_grants(workspace, &subject).await?;
-        self.records
+        let existed = self
+            .records
             .change(workspace, &subject, |record: &mut Record, exists| {
                 let releases = record.devices.iter().map(|device| device.id.clone()).collect();
                 let write = if exists { Write::Erase } else { Write::Nothing };
@@ -221,7 +225,10 @@ impl Engine {
                     ..Change::new(exists, write)
                 }
             })
-            .await
+            .await?;
+        // After the rows of the outbox: none of them claims anything any more.
+        self.store.offers.forget_grants(workspace, &subject).await?;
+        Ok(existed)
     }
 }
 

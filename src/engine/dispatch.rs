@@ -86,7 +86,7 @@ pub struct Dispatcher {
 struct Row {
     leased: Leased,
     permit: OwnedSemaphorePermit,
-    /// Whether there is only so much of what it offers.
+    /// Whether it has claimed what there is only so much of.
     is_limited: bool,
     /// When its lease ends at the earliest.
     lease_ends: Instant,
@@ -286,7 +286,7 @@ impl Dispatcher {
         self.end(finish, row.permit, false).await;
     }
 
-    /// Hands an end to the finisher; `is_limited`: whether the row may have claimed an offer.
+    /// Hands an end to the finisher; `is_limited`: whether the row has claimed an offer.
     async fn end(&self, finish: Finish, permit: OwnedSemaphorePermit, is_limited: bool) {
         self.ended
             .send(Ended {

@@ -131,7 +131,12 @@ impl Engine {
                     self.note_redeemed(workspace, &grant).await?;
                     return Ok(Redeemed::Done(grant));
                 }
-                other => return Ok(other),
+                Redeemed::Used(grant) => {
+                    // Who redeemed it may have been turned away before that was told.
+                    self.note_redeemed(workspace, &grant).await?;
+                    return Ok(Redeemed::Used(grant));
+                }
+                Redeemed::Expired(grant) => return Ok(Redeemed::Expired(grant)),
             }
         }
         Ok(Redeemed::Unknown)
@@ -179,7 +184,13 @@ impl Engine {
         let reserved = self.store.offers.reserved(workspace, before, RESERVED_MAX).await?;
         let mut settlements = Vec::new();
         for delivery in reserved {
-            let row = self.store.hot.delivery(workspace, delivery).await?;
+            let row = match self.store.hot.delivery(workspace, delivery).await {
+                Ok(row) => row,
+                Err(error) => {
+                    tracing::debug!(%error, %delivery, "a reserved offer is looked at later");
+                    continue;
+                }
+            };
             let is_sent = match row.map(|row| row.state) {
                 Some(state) => is_sent(state),
                 None => Some(false),

@@ -23,6 +23,7 @@ use crate::{
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(resource("/schemas/campaign.json").route(web::get().to(schema)))
         .service(resource("/v1/campaigns").route(web::get().to(list)))
         .service(
             resource("/v1/campaigns/{id}")
@@ -90,6 +91,13 @@ async fn store(
     Ok((campaign, warnings))
 }
 
+/// Editors fetch it, so it asks for no key. It tells nothing of what the server has.
+async fn schema() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/schema+json")
+        .body(Campaign::json_schema().to_string())
+}
+
 async fn put(
     app: web::Data<App>,
     caller: Caller,
@@ -103,6 +111,8 @@ async fn put(
     if let Some(fields) = document.as_object_mut() {
         // What GET answers can be changed and put back.
         fields.remove("version");
+        // It is the file's, and editors'.
+        fields.remove("$schema");
         fields.entry("id").or_insert_with(|| json!(id));
     }
     let (campaign, warnings) = store(&app, &caller, &id, &document).await?;

@@ -21,6 +21,7 @@ mod campaigns;
 mod check_ins;
 mod code_pools;
 mod dead_letters;
+mod decisions;
 mod deliveries;
 mod devices;
 mod events;
@@ -125,6 +126,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     offers::routes(config);
     redemptions::routes(config);
     dead_letters::routes(config);
+    decisions::routes(config);
     deliveries::routes(config);
     keys::routes(config);
     settings::routes(config);

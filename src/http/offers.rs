@@ -11,7 +11,7 @@ use super::{
     resource,
 };
 use crate::{
-    domain::{ids::SubjectId, time::Timestamp},
+    domain::{delivery::DeliveryState, ids::SubjectId, time::Timestamp},
     engine::ports::DeliveryFilter,
 };
 
@@ -64,10 +64,15 @@ async fn unlimited(app: &App, caller: &Caller, subject: &SubjectId, now: Timesta
         .deliveries(&caller.workspace, filter, OFFERS_MAX)
         .await?;
     let catalogue = app.engine.catalogues.of(&caller.workspace);
+    // Who was not reached was meant to have it, too; who was passed over on purpose was not.
+    let was_meant = |state: DeliveryState| match state {
+        DeliveryState::Accepted | DeliveryState::Unknown | DeliveryState::DeadToken | DeliveryState::Failed => true,
+        DeliveryState::Queued | DeliveryState::Sending | DeliveryState::Suppressed | DeliveryState::DeadLetter => false,
+    };
     let live = rows
         .iter()
-        .map(|row| &row.delivery)
-        .filter(|delivery| delivery.expires_at > now);
+        .filter(|row| was_meant(row.state) && row.delivery.expires_at > now)
+        .map(|row| &row.delivery);
     let shown = live.filter_map(|delivery| {
         let campaign = catalogue.campaigns.get(&delivery.campaign)?;
         let offer = campaign.offers.get(delivery.offer)?;

@@ -51,7 +51,10 @@ struct PlaceBody {
 impl RedemptionBody {
     fn validate(self, id: String, app: &App) -> Result<RedemptionAsk, Problem> {
         let wrong = |pointer: &str, detail: String| Problem::field(Code::FieldInvalid, pointer, detail);
-        if self.amount.is_some_and(|amount| !(amount.abs() <= AMOUNT_MAX)) {
+        if self
+            .amount
+            .is_some_and(|amount| amount.is_nan() || amount.abs() > AMOUNT_MAX)
+        {
             return Err(wrong(
                 "/amount",
                 format!("must be between -{AMOUNT_MAX} and {AMOUNT_MAX}"),

@@ -59,6 +59,7 @@ struct UserBody {
     consent: Consent,
     locale: Option<String>,
     time_zone: Option<String>,
+    debug: Option<bool>,
 }
 
 impl UserBody {
@@ -90,6 +91,7 @@ impl UserBody {
             consent: self.consent,
             locale: body::short_text("/locale", self.locale)?,
             time_zone: body::time_zone("/timeZone", self.time_zone)?,
+            debug: self.debug,
         })
     }
 }
@@ -136,6 +138,7 @@ fn profile_body(user: &UserId, profile: &Profile) -> Value {
     json!({
         "userId": user, "name": profile.name, "traits": profile.traits, "topics": profile.topics,
         "consent": profile.consent, "locale": profile.locale, "timeZone": profile.time_zone,
+        "debug": profile.debug,
     })
 }
 
@@ -183,7 +186,7 @@ async fn delete(app: web::Data<App>, caller: Caller, path: web::Path<String>) ->
     Err(unknown_user(&user))
 }
 
-fn unknown_user(user: &UserId) -> Problem {
+pub(super) fn unknown_user(user: &UserId) -> Problem {
     Problem::new(Code::UserUnknown, format!("there is no customer `{user}`"))
 }
 
@@ -194,7 +197,7 @@ fn fact_body(place: &FactCursor, fact: &Fact) -> Value {
     body
 }
 
-async fn known(app: &App, caller: &Caller, user: &UserId) -> Result<Arc<Record>, Problem> {
+pub(super) async fn known(app: &App, caller: &Caller, user: &UserId) -> Result<Arc<Record>, Problem> {
     let record = app.engine.customer(&caller.workspace, user).await?;
     record.ok_or_else(|| unknown_user(user))
 }

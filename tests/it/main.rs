@@ -9,6 +9,7 @@
 mod alliance;
 mod api;
 mod bad_input;
+mod campaign_files;
 mod campaigns;
 mod chaos;
 mod crash;
@@ -46,3 +47,4 @@ mod store;
 mod waiting;
 mod walks;
 mod who_is_here;
+mod why;

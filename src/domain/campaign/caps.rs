@@ -104,7 +104,7 @@ impl std::fmt::Display for Per {
 }
 
 impl CapScope {
-    const NAMES: [(&str, Self); 4] = [
+    pub(super) const NAMES: [(&str, Self); 4] = [
         ("campaign", Self::Campaign),
         ("brand", Self::Brand),
         ("class", Self::Class),

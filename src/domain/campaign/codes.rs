@@ -3,7 +3,7 @@
 use crate::domain::json_reader::{Node, Refusal};
 
 /// Greatest budget.
-const BUDGET_MAX: i64 = 1_000_000_000_000;
+pub(super) const BUDGET_MAX: i64 = 1_000_000_000_000;
 /// Longest name of a pool of codes, in bytes.
 pub const POOL_BYTES_MAX: usize = 100;
 

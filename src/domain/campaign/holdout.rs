@@ -22,7 +22,20 @@ pub enum HoldoutScope {
     Workspace,
 }
 
+impl HoldoutScope {
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Campaign => "campaign",
+            Self::Workspace => "workspace",
+        }
+    }
+}
+
 impl Share {
+    /// One in a hundred.
+    pub(super) const HUNDREDTH: Self = Self(0.01);
+
     /// Reads a number from 0 to 1.
     pub(in crate::domain) fn read(node: &Node<'_>) -> Result<Self, Refusal> {
         let share = node.number()?;

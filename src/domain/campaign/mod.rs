@@ -23,8 +23,11 @@ mod offer;
 mod quiet;
 mod rules;
 mod schedule;
+mod schema;
 mod trigger;
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +37,7 @@ pub use daily::{DailySpan, ZoneChoice, Zones};
 pub use holdout::{HoldoutScope, Share};
 pub use offer::{CONTENT_BYTES_MAX, Offer};
 pub use quiet::{QuietHours, Then};
-pub use rules::{CampaignRules, Fairness};
+pub use rules::{CampaignRules, Fairness, TraceRules};
 pub use schedule::Schedule;
 pub use trigger::{GeofenceSelector, Ladder, PRESENT_WITHIN_MAX, Present, Trigger};
 
@@ -181,6 +184,8 @@ impl Campaign {
     pub fn read(document: &Value, version: u32) -> Result<Self, Refusal> {
         let node = Node::root(document);
         node.only(&[
+            // Editors look there for the schema.
+            "$schema",
             "id",
             "status",
             "brand",

@@ -15,7 +15,7 @@ use crate::domain::{
 /// Largest document for the app, in bytes of JSON.
 pub const CONTENT_BYTES_MAX: usize = 16 * 1024;
 /// What an offer may be worth at most.
-const WORTH_MAX: f64 = 1e9;
+pub(super) const WORTH_MAX: f64 = 1e9;
 
 /// An offer, for whom, in which words.
 #[derive(Debug, Clone, PartialEq)]

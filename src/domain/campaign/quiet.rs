@@ -27,7 +27,7 @@ pub enum Then {
 }
 
 impl Then {
-    const NAMES: [(&str, Self); 2] = [("drop", Self::Drop), ("defer", Self::Defer)];
+    pub(super) const NAMES: [(&str, Self); 2] = [("drop", Self::Drop), ("defer", Self::Defer)];
 
     /// The name in JSON.
     pub fn as_str(self) -> &'static str {

@@ -36,6 +36,31 @@ pub struct CampaignRules {
     pub fairness: Fairness,
     /// Who gets no marketing at all, to compare others with.
     pub holdout: Share,
+    /// Which decisions tell how they came about.
+    pub trace: TraceRules,
+}
+
+/// Which decisions tell how they came about, beside those that push somebody and those about customers who are looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TraceRules {
+    /// So many of the others.
+    pub sampled: Share,
+}
+
+impl Default for TraceRules {
+    fn default() -> Self {
+        Self {
+            sampled: Share::HUNDREDTH,
+        }
+    }
+}
+
+impl TraceRules {
+    fn read(node: &Node<'_>) -> Result<Self, Refusal> {
+        node.only(&["sampled"])?;
+        let own = node.field("sampled")?.map(|share| Share::read(&share)).transpose()?;
+        Ok(own.map_or_else(Self::default, |sampled| Self { sampled }))
+    }
 }
 
 /// How brands share the customers' attention: of campaigns of equal priority, that one speaks whose brand has had the
@@ -99,6 +124,7 @@ impl CampaignRules {
             "arbitrationWindow",
             "fairness",
             "holdout",
+            "trace",
         ])?;
         let window = node.field("arbitrationWindow")?.map(|window| {
             let length = window.parse(DurationMs::parse)?;
@@ -126,6 +152,9 @@ impl CampaignRules {
             holdout: node
                 .field("holdout")?
                 .map_or(Ok(Share::default()), |share| Share::read(&share))?,
+            trace: node
+                .field("trace")?
+                .map_or(Ok(TraceRules::default()), |trace| TraceRules::read(&trace))?,
         })
     }
 
@@ -145,7 +174,7 @@ impl CampaignRules {
             "caps": self.caps.iter().map(cap).collect::<Vec<Value>>(),
             "minimumGap": self.minimum_gap, "arbitrationWindow": self.arbitration_window,
             "fairness": {"within": self.fairness.within, "weights": self.fairness.weights},
-            "holdout": self.holdout.value(),
+            "holdout": self.holdout.value(), "trace": {"sampled": self.trace.sampled.value()},
         })
     }
 }

@@ -12,8 +12,8 @@ use crate::domain::{
 };
 
 /// Most dates on which a campaign is silent.
-const EXCEPT_MAX: usize = 366;
-const DAYS: [(&str, Weekday); 7] = [
+pub(super) const EXCEPT_MAX: usize = 366;
+pub(super) const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
     ("tue", Weekday::Tuesday),
     ("wed", Weekday::Wednesday),

@@ -62,7 +62,7 @@ pub struct Ladder {
 /// Longest time after leaving in which a customer counts as present.
 pub const PRESENT_WITHIN_MAX: DurationMs = DurationMs::from_secs(24 * 3600);
 /// Most types of events that end a ladder.
-const UNTIL_MAX: usize = 10;
+pub(super) const UNTIL_MAX: usize = 10;
 
 /// Which geofences. Every field that is given must fit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -45,6 +45,38 @@ pub(super) fn best(contenders: &[Contender<'_>], record: &Record, context: Conte
     left.into_iter().min_by(|a, b| rank(a).cmp(&rank(b)))
 }
 
+/// In which step of the choice the first one was better than the second, for people.
+pub(super) fn why_outranked(
+    better: &Contender<'_>,
+    other: &Contender<'_>,
+    record: &Record,
+    context: Context<'_>,
+) -> String {
+    let name = &better.campaign.id;
+    let (high, low) = (better.campaign.priority, other.campaign.priority);
+    if high != low {
+        return format!("{name} has priority {high}, this one {low}");
+    }
+    let fairness = &context.catalogue.settings.campaigns.fairness;
+    let attention = |one: &Contender<'_>| {
+        let campaign = one.campaign;
+        record.attention(campaign.brand.as_ref(), campaign.class, fairness, one.at)
+    };
+    let (least, most) = (attention(better), attention(other));
+    if better.campaign.brand != other.campaign.brand && least < most {
+        return format!("{name}'s brand has had {least} of its share of attention, this one's {most}");
+    }
+    let (high, low) = (better.worth(), other.worth());
+    if high > low {
+        return format!("{name} is worth {high}, this one {low}");
+    }
+    let heard = |one: &Contender<'_>| record.last_send_of(&one.campaign.id);
+    if heard(better) < heard(other) {
+        return format!("{name} was not heard for longer");
+    }
+    format!("{name} is as good, and before it by name or in time")
+}
+
 /// Leaves those of the brands that are least ahead.
 fn leave_fairest(left: &mut Vec<usize>, contenders: &[Contender<'_>], record: &Record, context: Context<'_>) {
     let first = contenders[left[0]].campaign.brand.as_ref();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Context, Occasion};
 use crate::domain::{
-    campaign::{Campaign, Present, Schedule, Then, Trigger, Zones},
+    campaign::{Campaign, CampaignRules, Cap, Class, HoldoutScope, Present, Schedule, Share, Then, Trigger, Zones},
     catalogue::Catalogue,
     customer::{Device, Profile, Purpose},
     delivery::Suppression,
@@ -53,16 +53,7 @@ pub(super) fn fit(
     let device = device_of(record, occasion);
     let zones = zones(&record.profile, device, place.as_ref(), context.catalogue);
     in_time(campaign, place.as_ref(), &zones, context)?;
-    let person = Person {
-        record,
-        device,
-        data: data(occasion),
-        geofence: occasion.geofence,
-        geofence_zone: zones.geofence,
-        workspace_zone: zones.workspace,
-        brand: campaign.brand.as_ref(),
-        at: occasion.at,
-    };
+    let person = person(record, campaign, occasion, device, &zones);
     if campaign.audience.as_ref().is_some_and(|rule| !rule.holds(person)) {
         return Err(Suppression::Audience);
     }
@@ -89,7 +80,7 @@ pub(super) fn may_push(
     context: Context<'_>,
 ) -> Result<(), Objection> {
     let rules = &context.catalogue.settings.campaigns;
-    let at = occasion.at;
+    let at = occasion.counts_at;
     let never = |suppression| Err(Objection::Never(suppression));
     if !record.profile.consent.allows(Purpose::Push, campaign.brand.as_ref()) {
         return never(Suppression::Consent);
@@ -100,9 +91,7 @@ pub(super) fn may_push(
     if record.cooling_down(campaign, at) {
         return never(Suppression::Cooldown);
     }
-    let of_class = rules.caps.iter().filter(|cap| cap.class == campaign.class);
-    let mut caps = campaign.caps.iter().chain(of_class.map(|cap| &cap.cap));
-    if caps.any(|cap| record.cap_reached(cap, campaign, at, fit.zones.of_customer())) {
+    if caps(campaign, rules).any(|cap| record.cap_reached(cap, campaign, at, fit.zones.of_customer())) {
         return never(Suppression::Cap);
     }
     if campaign.gap(rules).is_some_and(|gap| record.within_gap(gap, at)) {
@@ -115,8 +104,47 @@ pub(super) fn may_push(
     }
 }
 
+/// What rules of the campaign look at.
+pub(super) fn person<'a>(
+    record: &'a Record,
+    campaign: &'a Campaign,
+    occasion: &Occasion<'a>,
+    device: Option<&'a Device>,
+    zones: &Zones,
+) -> Person<'a> {
+    Person {
+        record,
+        device,
+        data: data(occasion),
+        geofence: occasion.geofence,
+        geofence_zone: zones.geofence,
+        workspace_zone: zones.workspace,
+        brand: campaign.brand.as_ref(),
+        at: occasion.at,
+    }
+}
+
+/// The caps that count for the campaign.
+pub(super) fn caps<'a>(campaign: &'a Campaign, rules: &'a CampaignRules) -> impl Iterator<Item = &'a Cap> {
+    let of_class = rules.caps.iter().filter(|cap| cap.class == campaign.class);
+    campaign.caps.iter().chain(of_class.map(|cap| &cap.cap))
+}
+
+/// By whose share the customer gets nothing. The workspace's is about marketing: nobody is kept from what they need to know
+/// unless a campaign asks for that itself.
+pub(super) fn held_out(campaign: &Campaign, context: Context<'_>) -> Option<(HoldoutScope, Share)> {
+    let of_all = context.catalogue.settings.campaigns.holdout;
+    let (workspace, subject) = (context.workspace, context.subject);
+    if campaign.class == Class::Marketing && of_all.holds_out(workspace, None, subject) {
+        return Some((HoldoutScope::Workspace, of_all));
+    }
+    let own = campaign.holdout;
+    own.holds_out(workspace, Some(&campaign.id), subject)
+        .then_some((HoldoutScope::Campaign, own))
+}
+
 /// Where the customer is, or was, as far as the campaign asks.
-fn place(
+pub(super) fn place(
     record: &Record,
     campaign: &Campaign,
     occasion: &Occasion<'_>,
@@ -165,7 +193,8 @@ fn present_at(record: &Record, present: &Present, context: Context<'_>) -> Optio
     })
 }
 
-fn ladder_step(
+/// The step of the ladder that the event is to tell; `None`: there is no ladder.
+pub(super) fn ladder_step(
     record: &Record,
     campaign: &Campaign,
     occasion: &Occasion<'_>,
@@ -194,20 +223,28 @@ fn in_time(
     if campaign.is_over(context.now, zones) {
         return Err(Suppression::CampaignEnded);
     }
-    let is_on = |schedule: &Schedule| schedule.is_on(context.now, zones.choose(schedule.zone));
-    if !campaign.schedule.as_ref().is_none_or(is_on) {
+    if !is_in_schedule(campaign, zones, context) {
         return Err(Suppression::NotScheduled);
     }
-    if campaign.during_opening_hours {
-        let places = &context.catalogue.places;
-        let hours = place.and_then(|id| places.get(places.find(id)?).operating_hours.as_ref());
-        let local = zones.geofence.unwrap_or(zones.workspace).local(context.now);
-        let minute = u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
-        if !hours.is_some_and(|hours| hours.is_open(local.weekday(), minute)) {
-            return Err(Suppression::Closed);
-        }
+    if campaign.during_opening_hours && !is_open(place, zones, context) {
+        return Err(Suppression::Closed);
     }
     Ok(())
+}
+
+/// Whether the campaign's schedule holds now.
+pub(super) fn is_in_schedule(campaign: &Campaign, zones: &Zones, context: Context<'_>) -> bool {
+    let is_on = |schedule: &Schedule| schedule.is_on(context.now, zones.choose(schedule.zone));
+    campaign.schedule.as_ref().is_none_or(is_on)
+}
+
+/// Whether the place is open now, by its own hours.
+pub(super) fn is_open(place: Option<&GeofenceId>, zones: &Zones, context: Context<'_>) -> bool {
+    let places = &context.catalogue.places;
+    let hours = place.and_then(|id| places.get(places.find(id)?).operating_hours.as_ref());
+    let local = zones.geofence.unwrap_or(zones.workspace).local(context.now);
+    let minute = u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
+    hours.is_some_and(|hours| hours.is_open(local.weekday(), minute))
 }
 
 /// Among which zones the campaign may choose.
@@ -222,7 +259,7 @@ pub fn zones(profile: &Profile, device: Option<&Device>, place: Option<&Geofence
 }
 
 /// The device that would be pushed, else the one that it happened on.
-fn device_of<'r>(record: &'r Record, occasion: &Occasion<'_>) -> Option<&'r Device> {
+pub(super) fn device_of<'r>(record: &'r Record, occasion: &Occasion<'_>) -> Option<&'r Device> {
     let pushed = record.push_device(occasion.device).map(|(device, _)| device);
     pushed.or_else(|| record.device(occasion.device?))
 }

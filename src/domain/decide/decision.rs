@@ -10,27 +10,31 @@ use serde_json::Value;
 use super::{
     Context, Effects, Occasion,
     choose::{Contender, best},
-    consider::{Fit, Objection, data, fit, may_push},
+    consider::{Fit, Objection, data, fit, held_out, may_push},
+    trace,
 };
 use crate::domain::{
-    campaign::{Campaign, CampaignStatus, Class, HoldoutScope, Share, Trigger},
-    delivery::{Delivery, Suppression, TriggerKind},
+    campaign::{Campaign, CampaignStatus, Trigger},
+    delivery::{Delivery, Suppression},
     event::{Fact, OutsideEvent, Verdict},
     ids::{CampaignId, DeliveryId},
     record::Record,
     time::Timestamp,
+    trace::Check,
     waiting::{Waiting, WaitsFor},
 };
 
 /// One campaign at one occasion.
-struct Asked<'a> {
-    occasion: &'a Occasion<'a>,
-    campaign: &'a Campaign,
-    answer: Answer,
+pub(super) struct Asked<'a> {
+    pub(super) occasion: &'a Occasion<'a>,
+    pub(super) campaign: &'a Campaign,
+    pub(super) answer: Answer,
+    /// How it came about, where that is to be told.
+    pub(super) trace: Vec<Check>,
 }
 
 /// What a campaign says.
-enum Answer {
+pub(super) enum Answer {
     /// It would speak.
     Speaks(Fit),
     /// It does not.
@@ -66,6 +70,7 @@ pub(super) fn ask(
             occasion,
             campaign,
             answer,
+            trace: Vec::new(),
         });
     }
     let window = context.catalogue.settings.campaigns.arbitration_window;
@@ -94,7 +99,7 @@ pub(super) fn ask_again(record: &mut Record, context: Context<'_>, effects: &mut
     let occasions: Vec<Occasion<'_>> = due
         .iter()
         .zip(&outside)
-        .map(|(waiting, outside)| Occasion::kept(&waiting.occasion, outside.as_ref(), context))
+        .map(|(waiting, outside)| Occasion::kept(waiting, outside.as_ref(), context))
         .collect();
     let mut asked = Vec::new();
     for (waiting, occasion) in due.iter().zip(&occasions) {
@@ -106,6 +111,7 @@ pub(super) fn ask_again(record: &mut Record, context: Context<'_>, effects: &mut
                     occasion,
                     campaign,
                     answer,
+                    trace: Vec::new(),
                 });
             }
         }
@@ -179,21 +185,21 @@ fn conclude(record: &mut Record, mut asked: Vec<Asked<'_>>, context: Context<'_>
             Answer::Speaks(fit) => Some(Contender {
                 campaign: asked[*position].campaign,
                 offer: fit.offer,
-                at: asked[*position].occasion.at,
+                at: asked[*position].occasion.counts_at,
             }),
             Answer::Silent(_) | Answer::Outranked(_) | Answer::Waits(..) => None,
         })
         .collect();
     let winner = best(&contenders, record, context).map(|best| speakers[best]);
-    let mut delivery = None;
     if let Some(winner) = winner {
         let won = asked[winner].campaign;
         for position in speakers.into_iter().filter(|position| *position != winner) {
             asked[position].answer = Answer::Outranked(won.id.clone());
         }
-        delivery = speak(record, &mut asked[winner], context, effects);
     }
-    leave_verdicts(&asked, delivery.as_ref(), context, effects);
+    trace::add(record, &mut asked, winner, context);
+    let delivery = winner.and_then(|winner| speak(record, &mut asked[winner], context, effects));
+    leave_verdicts(asked, delivery.as_ref(), context, effects);
     effects.deliveries.extend(delivery);
 }
 
@@ -204,7 +210,7 @@ fn speak(record: &mut Record, asked: &mut Asked<'_>, context: Context<'_>, effec
         return None;
     };
     let delivery = deliver(record, campaign, fit, occasion, context)?;
-    record.note_send(campaign, occasion.at, context.now);
+    record.note_send(campaign, occasion.counts_at, context.now);
     if let Some(step) = &fit.ladder {
         record.tell_step(&campaign.id, step, context.now);
     }
@@ -227,31 +233,23 @@ fn speak(record: &mut Record, asked: &mut Asked<'_>, context: Context<'_>, effec
     None
 }
 
-/// By whose share the customer gets nothing. The workspace's is about marketing: nobody is kept from what they need to know
-/// unless a campaign asks for that itself.
-fn held_out(campaign: &Campaign, context: Context<'_>) -> Option<(HoldoutScope, Share)> {
-    let of_all = context.catalogue.settings.campaigns.holdout;
-    let (workspace, subject) = (context.workspace, context.subject);
-    if campaign.class == Class::Marketing && of_all.holds_out(workspace, None, subject) {
-        return Some((HoldoutScope::Workspace, of_all));
-    }
-    let own = campaign.holdout;
-    own.holds_out(workspace, Some(&campaign.id), subject)
-        .then_some((HoldoutScope::Campaign, own))
-}
-
 /// One fact an event, with what each campaign said.
-fn leave_verdicts(asked: &[Asked<'_>], delivery: Option<&Delivery>, context: Context<'_>, effects: &mut Effects) {
-    let mut rest = asked;
-    while let Some(first) = rest.first() {
-        let event = first.occasion.event;
-        let same = rest.iter().take_while(|one| one.occasion.event == event).count();
-        let (of_event, others) = rest.split_at(same);
-        rest = others;
+fn leave_verdicts(asked: Vec<Asked<'_>>, delivery: Option<&Delivery>, context: Context<'_>, effects: &mut Effects) {
+    let mut rest = asked.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        let occasion = first.occasion;
+        let event = occasion.event;
+        let mut verdicts = vec![verdict(first)];
+        while let Some(next) = rest.next_if(|next| next.occasion.event == event) {
+            verdicts.push(verdict(next));
+        }
         effects.facts.push(Fact::Decision {
             event,
+            trigger: occasion.kind,
+            geofence: occasion.geofence.map(|geofence| geofence.id.clone()),
+            event_type: occasion.outside.map(|outside| outside.event_type.clone()),
             at: context.now,
-            verdicts: of_event.iter().map(verdict).collect(),
+            verdicts,
             delivery: delivery
                 .filter(|delivery| delivery.event == event)
                 .map(|delivery| delivery.id),
@@ -259,7 +257,7 @@ fn leave_verdicts(asked: &[Asked<'_>], delivery: Option<&Delivery>, context: Con
     }
 }
 
-fn verdict(asked: &Asked<'_>) -> Verdict {
+fn verdict(asked: Asked<'_>) -> Verdict {
     let mut verdict = Verdict {
         campaign: asked.campaign.id.clone(),
         version: asked.campaign.version,
@@ -267,17 +265,18 @@ fn verdict(asked: &Asked<'_>) -> Verdict {
         outranked_by: None,
         waits_until: None,
         waits_for: None,
+        trace: asked.trace,
     };
-    match &asked.answer {
+    match asked.answer {
         Answer::Speaks(_) => {}
-        Answer::Silent(suppression) => verdict.suppressed = Some(*suppression),
+        Answer::Silent(suppression) => verdict.suppressed = Some(suppression),
         Answer::Outranked(by) => {
             verdict.suppressed = Some(Suppression::Outranked);
-            verdict.outranked_by = Some(by.clone());
+            verdict.outranked_by = Some(by);
         }
         Answer::Waits(until, what_for) => {
-            verdict.waits_until = Some(*until);
-            verdict.waits_for = Some(*what_for);
+            verdict.waits_until = Some(until);
+            verdict.waits_for = Some(what_for);
         }
     }
     verdict
@@ -331,19 +330,7 @@ fn deliver(
 
 /// Why this campaign and this offer, for people.
 fn explain(campaign: &Campaign, fit: &Fit, occasion: &Occasion<'_>) -> Vec<String> {
-    let place = fit.place.as_ref().map(ToString::to_string).unwrap_or_default();
-    let mut why = vec![match (occasion.kind, occasion.outside) {
-        (TriggerKind::Entered, _) => format!("entered {place}"),
-        (TriggerKind::Exited, _) => format!("left {place}"),
-        (TriggerKind::Scanned, _) => format!("scanned a code of {place}"),
-        (TriggerKind::Dwelled, _) => {
-            let stay = occasion.stay.unwrap_or_default();
-            format!("stayed {stay} in {place}")
-        }
-        (TriggerKind::Event, Some(outside)) if place.is_empty() => outside.event_type.clone(),
-        (TriggerKind::Event, Some(outside)) => format!("{} while in {place}", outside.event_type),
-        (TriggerKind::Event, None) => "an outside event".to_owned(),
-    }];
+    let mut why = vec![occasion.words(fit.place.as_ref())];
     why.extend(fit.ladder.as_ref().map(|ladder| format!("step {}", ladder.step)));
     why.extend(campaign.audience.as_ref().map(ToString::to_string));
     let rule = campaign.offers[fit.offer].when.as_ref();

@@ -144,6 +144,7 @@ pub(super) fn tell(record: &mut Record, happened: Vec<Happened>, context: Contex
                 kind,
                 event: event.id,
                 at: event.at,
+                counts_at: event.at,
                 known_at,
                 device: Some(&event.device_id),
                 geofence,

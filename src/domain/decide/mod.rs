@@ -20,6 +20,7 @@ mod consider;
 mod decision;
 mod happened;
 mod occasion;
+mod trace;
 
 pub use consider::zones;
 

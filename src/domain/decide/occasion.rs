@@ -6,10 +6,10 @@ use crate::domain::{
     delivery::TriggerKind,
     event::{EventTarget, OutsideEvent},
     geofence::Geofence,
-    ids::{DeviceId, EventId},
+    ids::{DeviceId, EventId, GeofenceId},
     record::Record,
     time::{DurationMs, Timestamp},
-    waiting::{KeptEvent, KeptOccasion},
+    waiting::{KeptEvent, KeptOccasion, Waiting, WaitsFor},
 };
 
 /// One reason to ask the campaigns.
@@ -19,6 +19,8 @@ pub(super) struct Occasion<'a> {
     pub(super) event: EventId,
     /// When it happened, by the clock of who told it.
     pub(super) at: Timestamp,
+    /// When a push about it counts, for caps and pauses: when it happened, but when quiet hours end that put it off.
+    pub(super) counts_at: Timestamp,
     /// From when on a push about it loses its worth, by the server's clock.
     pub(super) known_at: Timestamp,
     pub(super) device: Option<&'a DeviceId>,
@@ -40,6 +42,7 @@ impl<'a> Occasion<'a> {
             kind: TriggerKind::Event,
             event: EventId::derive(context.workspace, "", input.id.as_str(), &[&input.event_type]),
             at: input.at,
+            counts_at: input.at,
             known_at: counts_from(input.at, context),
             device: None,
             geofence,
@@ -49,13 +52,18 @@ impl<'a> Occasion<'a> {
     }
 
     /// What the record has kept. `outside`: its outside event, read.
-    pub(super) fn kept(kept: &'a KeptOccasion, outside: Option<&'a OutsideEvent>, context: Context<'a>) -> Self {
+    pub(super) fn kept(waiting: &'a Waiting, outside: Option<&'a OutsideEvent>, context: Context<'a>) -> Self {
+        let kept = &waiting.occasion;
         let places = &context.catalogue.places;
         let place = kept.geofence.as_ref().and_then(|id| places.find(id));
         Self {
             kind: kept.kind,
             event: kept.event,
             at: kept.at,
+            counts_at: match waiting.what_for {
+                WaitsFor::Choice => kept.at,
+                WaitsFor::QuietHours => waiting.until,
+            },
             known_at: kept.known_at,
             device: kept.device.as_ref(),
             geofence: place.map(|place| places.get(place)),
@@ -97,6 +105,23 @@ impl<'a> Occasion<'a> {
             Trigger::Entered(_) | Trigger::Exited(_) | Trigger::Scanned(_) | Trigger::Event { .. } => true,
         });
         triggered
+    }
+
+    /// What happened, for people. `place`: where.
+    pub(super) fn words(&self, place: Option<&GeofenceId>) -> String {
+        let place = place.map(ToString::to_string).unwrap_or_default();
+        match (self.kind, self.outside) {
+            (TriggerKind::Entered, _) => format!("entered {place}"),
+            (TriggerKind::Exited, _) => format!("left {place}"),
+            (TriggerKind::Scanned, _) => format!("scanned a code of {place}"),
+            (TriggerKind::Dwelled, _) => {
+                let stay = self.stay.unwrap_or_default();
+                format!("stayed {stay} in {place}")
+            }
+            (TriggerKind::Event, Some(outside)) if place.is_empty() => outside.event_type.clone(),
+            (TriggerKind::Event, Some(outside)) => format!("{} while in {place}", outside.event_type),
+            (TriggerKind::Event, None) => "an outside event".to_owned(),
+        }
     }
 
     /// Whether another device makes this no event of the customer: who has two phones comes and goes once.

@@ -37,7 +37,7 @@ use locale::Language;
 use scope::Wanted;
 
 /// Longest template, in bytes.
-const TEMPLATE_BYTES_MAX: usize = 4096;
+pub(super) const TEMPLATE_BYTES_MAX: usize = 4096;
 /// Longest rendered title, in bytes; what is beyond is cut, with an ellipsis. Phones show far less.
 const TITLE_BYTES_MAX: usize = 512;
 /// Longest rendered body, in bytes. No provider takes more than 4096 for a whole push; the one who sends cuts it to what
@@ -50,7 +50,7 @@ pub const ELLIPSIS: &str = "…";
 /// Instructions that one rendering may use. Without loops no template comes near.
 const FUEL: u64 = 20_000;
 /// Most languages of one message.
-const LOCALES_MAX: usize = 100;
+pub(super) const LOCALES_MAX: usize = 100;
 
 /// A message in one or more languages, compiled.
 #[derive(Debug, Clone)]

@@ -25,6 +25,13 @@ pub struct Explained {
     pub of: Vec<Explained>,
 }
 
+impl Explained {
+    /// How many parts it has.
+    pub fn size(&self) -> usize {
+        1 + self.of.iter().map(Self::size).sum::<usize>()
+    }
+}
+
 impl Rule {
     /// Tells why the rule holds of this person or does not. There are as many parts as the rule has.
     pub fn explain(&self, person: Person<'_>) -> Explained {

@@ -27,6 +27,7 @@ use crate::geo::{Position, Shape};
 mod decisions;
 mod ladders;
 mod stays;
+mod traces;
 mod waiting;
 
 const DAY: i64 = 24 * 3600 * 1000;

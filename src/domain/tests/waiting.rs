@@ -65,6 +65,38 @@ fn a_push_that_night_puts_off_is_looked_at_again_in_the_morning() {
 }
 
 #[test]
+fn what_night_put_off_counts_from_when_it_was_sent() {
+    for limit in [
+        json!({"cooldown": "PT4H"}),
+        json!({"minimumGap": "PT30M"}),
+        json!({"caps": [{"max": 1, "per": "day"}]}),
+    ] {
+        let mut fields = limit.clone();
+        fields["quietHours"] = night();
+        let mut day = day_at(23, vec![at_sale("sale", &fields)]);
+        let event = sale(&day, "s-1");
+        happens(&mut day, &event);
+        // Nine hours later it is five past eight.
+        assert_eq!(campaigns_of(&day.passes(9 * 60 + 5)), ["sale"], "{limit}");
+        let event = sale(&day, "s-2");
+        let effects = happens(&mut day, &event);
+        assert_eq!(campaigns_of([&effects]), Vec::<String>::new(), "{limit}");
+    }
+}
+
+#[test]
+fn what_waits_about_a_place_goes_with_the_leave_to_know_it() {
+    let mut day = day_at(23, vec![campaign("shop", &json!({"quietHours": night()}))]);
+    day.is_at(0, ALONE);
+    assert_eq!(day.record.waiting.len(), 1);
+    day.record.update_consent(&crate::domain::customer::Consent {
+        location: Some(false),
+        ..Default::default()
+    });
+    assert!(day.record.waiting.is_empty());
+}
+
+#[test]
 fn in_the_morning_everything_is_asked_again() {
     let shopper = json!({"trait": "persona", "is": "shopper"});
     let deferred = json!({"quietHours": night(), "audience": shopper, "caps": [{"max": 1, "per": "P2D"}]});

@@ -15,7 +15,10 @@ use crate::{
         record::Record,
         time::Timestamp,
     },
-    engine::look_again::{Wanted, check, suppress},
+    engine::{
+        look_again::{Wanted, check, suppress},
+        offers::is_limited,
+    },
 };
 
 /// A row with what is known about it now.
@@ -103,10 +106,12 @@ impl Dispatcher {
             let delivery = &one.row.leased.delivery;
             let campaign = one.catalogue.campaigns.get(&delivery.campaign);
             let offer = campaign.and_then(|campaign| campaign.offers.get(delivery.offer));
-            one.row.is_limited = campaign
+            // Another worker may have the row by the time this one ends it: what it has not claimed itself, it settles not.
+            one.row.is_limited = false;
+            if campaign
                 .zip(offer)
-                .is_some_and(|(campaign, offer)| crate::engine::offers::is_limited(campaign, offer));
-            if one.row.is_limited {
+                .is_some_and(|(campaign, offer)| is_limited(campaign, offer))
+            {
                 limited.push(number);
             }
             codes.push(Ok(Ok(None)));
@@ -124,8 +129,10 @@ impl Dispatcher {
         let asked: Vec<(&Delivery, &Campaign, &Offer)> = wanted.iter().map(|(_, asked)| *asked).collect();
         match self.engine.claim_offers(&asked, now).await {
             Ok(answers) => {
-                for ((number, _), answer) in wanted.iter().zip(answers) {
-                    codes[*number] = answer.map(Ok);
+                let numbers: Vec<usize> = wanted.iter().map(|(number, _)| *number).collect();
+                for (number, answer) in numbers.into_iter().zip(answers) {
+                    looked[number].row.is_limited = answer.is_ok();
+                    codes[number] = answer.map(Ok);
                 }
             }
             Err(error) => {

@@ -95,10 +95,7 @@ fn add_claim(arguments: &mut Arguments, claim: &Claim) {
 }
 
 /// What belongs to each workspace, in the order in which it came.
-fn by_workspace<'a, T>(
-    all: &'a [T],
-    workspace: impl Fn(&T) -> &WorkspaceId,
-) -> Vec<(WorkspaceId, Vec<(usize, &'a T)>)> {
+fn by_workspace<T>(all: &[T], workspace: impl Fn(&T) -> &WorkspaceId) -> Vec<(WorkspaceId, Vec<(usize, &T)>)> {
     let mut groups: Vec<(WorkspaceId, Vec<(usize, &T)>)> = Vec::new();
     for (number, one) in all.iter().enumerate() {
         let of = workspace(one);

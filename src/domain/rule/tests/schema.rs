@@ -1,101 +1,13 @@
-//! The schema says what the reader takes. What of JSON Schema it uses is checked here in a few lines; a keyword that is not
-//! known here fails.
+//! The schema says what the reader takes.
 
 use serde_json::{Value, json};
 
 use super::{Rule, read};
+use crate::domain::schema_check::is_valid;
 
 /// Whether the schema takes a rule.
 pub(super) fn takes(value: &Value) -> bool {
-    let schema = Rule::json_schema();
-    is_valid(&schema, &schema, value)
-}
-
-fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
-    let keywords = schema.as_object().expect("a schema");
-    keywords.iter().all(|(keyword, wanted)| {
-        let each = || wanted.as_array().expect("a list").iter();
-        let valid = |schema: &Value| is_valid(root, schema, value);
-        let bound = || wanted.as_u64().expect("a count") as usize;
-        match keyword.as_str() {
-            "$schema" | "title" | "description" | "$defs" => true,
-            "$ref" => valid(
-                root.pointer(wanted.as_str().expect("a path").trim_start_matches('#'))
-                    .expect("a definition"),
-            ),
-            "type" => match wanted.as_str().expect("a type") {
-                "object" => value.is_object(),
-                "array" => value.is_array(),
-                "string" => value.is_string(),
-                "boolean" => value.is_boolean(),
-                "number" => value.is_number(),
-                "integer" => value.as_i64().is_some(),
-                other => panic!("type {other}"),
-            },
-            "enum" => each().any(|one| one == value),
-            "oneOf" => each().filter(|schema| valid(schema)).count() == 1,
-            "anyOf" => each().any(valid),
-            "not" => !valid(wanted),
-            "required" => value
-                .as_object()
-                .is_none_or(|object| each().all(|key| object.contains_key(key.as_str().expect("a key")))),
-            "properties" => value.as_object().is_none_or(|object| {
-                object
-                    .iter()
-                    .all(|(key, value)| wanted.get(key).is_none_or(|schema| is_valid(root, schema, value)))
-            }),
-            "additionalProperties" => {
-                assert_eq!(*wanted, json!(false));
-                let known = keywords["properties"].as_object().expect("properties");
-                value
-                    .as_object()
-                    .is_none_or(|object| object.keys().all(|key| known.contains_key(key)))
-            }
-            "maxProperties" => value.as_object().is_none_or(|object| object.len() <= bound()),
-            "items" => value
-                .as_array()
-                .is_none_or(|items| items.iter().all(|item| is_valid(root, wanted, item))),
-            "maxItems" => value.as_array().is_none_or(|items| items.len() <= bound()),
-            "minLength" => value.as_str().is_none_or(|text| text.chars().count() >= bound()),
-            "maxLength" => value.as_str().is_none_or(|text| text.chars().count() <= bound()),
-            "minimum" => value
-                .as_f64()
-                .is_none_or(|number| number >= wanted.as_f64().expect("a number")),
-            "maximum" => value
-                .as_f64()
-                .is_none_or(|number| number <= wanted.as_f64().expect("a number")),
-            "pattern" => value
-                .as_str()
-                .is_none_or(|text| fits(wanted.as_str().expect("a pattern"), text)),
-            other => panic!("keyword {other}"),
-        }
-    })
-}
-
-/// The patterns that the schema has.
-fn fits(pattern: &str, text: &str) -> bool {
-    match pattern {
-        "^P" => text.starts_with('P'),
-        "^[0-9]{4}-[0-9]{2}-[0-9]{2}" => {
-            let date = text.bytes().zip("0000-00-00".bytes());
-            text.len() >= 10
-                && date
-                    .into_iter()
-                    .all(|(byte, form)| byte == form || (form == b'0' && byte.is_ascii_digit()))
-        }
-        "^[A-Z]{3}$" => text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
-        "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$" => {
-            let digits = text.bytes().enumerate().all(|(index, byte)| {
-                if index == 2 {
-                    byte == b':'
-                } else {
-                    byte.is_ascii_digit()
-                }
-            });
-            text.len() == 5 && digits && (text == "24:00" || (&text[..2] < "24" && &text[3..] < "60"))
-        }
-        other => panic!("pattern {other}"),
-    }
+    is_valid(&Rule::json_schema(), value)
 }
 
 #[test]
@@ -147,6 +59,9 @@ fn the_schema_takes_what_the_reader_takes() {
         (json!({"opened": {"brand": "c"}}), false),
         (json!({"lastSeen": {"within": "P7D"}}), true),
         (json!({"lastSeen": {"within": "P7D", "before": "2026-01-01"}}), false),
+        (json!({"lastSeen": {"after": "2026-01-01T00:00:00+01:00"}}), true),
+        (json!({"trait": "a", "before": ""}), false),
+        (json!({"trait": "a", "after": "ab"}), false),
         (json!({"firstSeen": {}}), false),
         (json!({"firstSeen": {"before": "2026-01-01"}, "is": 1}), false),
         (json!({"consent": "push"}), true),
